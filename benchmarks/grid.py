@@ -1,0 +1,178 @@
+"""Trainings and tests for a table, one after another; each result is kept as it ends.
+
+A grid is a JSON file. ``options`` are added to every training, ``seeds`` are those of
+every row, and a row of ``rows`` has:
+
+    title     what the table calls it
+    train     arguments of train.py; none where another row's weights are tested
+    tests     by name, a command line: ``test CONFIG {work:ROW}/... --protocol ...``
+
+In all of them ``{root}``, ``{seed}``, ``{work}`` (the row's own folder) and
+``{work:ROW}`` (another row's, same seed) are filled in; ``{out}`` is the file that a
+command must write. A test may be a list of lines, run in order.
+
+    python benchmarks/grid.py benchmarks/models.json --root ROOT --work DIR [--only ROW]
+
+goes on where it stopped: what lies in docs/experiments/NAME/ is not made again, and an
+interrupted training is resumed. It prints the table: mean over seeds ± half the 95 %
+t-interval of that mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SHOWN = ('action/top1', 'action/mca', 'body/top1', 'action/mAP', 'action/frame_mAP')
+
+
+def fill(line: str, grid: Mapping[str, Any], row: str, seed: int, **known: Any) -> str:
+    """A command line with its braces filled in."""
+    work = {name: grid['work'] / f'{name}-seed{seed}' for name in grid['rows']}
+    known |= {'root': grid['root'], 'seed': seed, 'work': work[row]}
+    known |= {f'work:{name}': folder for name, folder in work.items()}
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in known:
+            raise ValueError(f'{row}: {found[0]} is unknown; known: {", ".join(known)}')
+        return str(known[found[1]])
+
+    return re.sub(r'\{([^{}]+)\}', value, line)
+
+
+def call(line: str, log: Path) -> None:
+    """Run a command of the toolbox; what it says is appended to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('a', encoding='utf-8') as file:
+        command = [sys.executable, '-m', 'mmma', *shlex.split(line)]
+        status = subprocess.call(command, stdout=file, stderr=file)
+    if status:
+        raise SystemExit(f'{line}\nended with {status}: see {log}')
+
+
+def train(grid: Mapping[str, Any], name: str, seed: int) -> None:
+    """Train a row once, or go on; what it took is kept beside its weights."""
+    row, work = grid['rows'][name], grid['work'] / f'{name}-seed{seed}'
+    done = work / 'trained.json'
+    if 'train' not in row or done.exists():
+        return
+    needs = re.findall(r'\{work:([^}]+)\}', row['train'])
+    for other in needs:
+        train(grid, other, seed)
+    began = time.monotonic()
+    line = f'train {row["train"]} --seed {{seed}} --data-root {{root}} '
+    line += f'--work-dir {{work}} {grid.get("options", "")}'
+    resumed = (work / 'last_checkpoint').exists()
+    call(fill(line, grid, name, seed) + ' --resume' * resumed, work / 'grid.log')
+    took = {'seconds': round(time.monotonic() - began), 'resumed': resumed}
+    done.write_text(json.dumps(took))
+
+
+def make(grid: Mapping[str, Any], name: str, test: str, seed: int) -> None:
+    """Make one result, unless it is there."""
+    place = grid['out'] / f'{name}-{test}-seed{seed}.json'
+    if place.exists():
+        return
+    lines = grid['rows'][name]['tests'][test]
+    lines = [lines] if isinstance(lines, str) else lines
+    for other in (name, *re.findall(r'\{work:([^}]+)\}', ' '.join(lines))):
+        train(grid, other, seed)
+    work = grid['work'] / f'{name}-seed{seed}'
+    out = work / f'{test}.json'
+    began = time.monotonic()
+    for line in lines:
+        call(fill(line, grid, name, seed, out=out), work / 'grid.log')
+    results = json.loads(out.read_text('utf-8'))
+    took = {'test': round(time.monotonic() - began)}
+    if (told := work / 'trained.json').exists():
+        took |= {'train': json.loads(told.read_text('utf-8'))['seconds']}
+    results['seconds'] = took
+    grid['out'].mkdir(parents=True, exist_ok=True)
+    draft = place.with_suffix('.part')
+    draft.write_text(json.dumps(results, separators=(',', ':')), 'utf-8')
+    draft.replace(place)
+    print(f'{time.strftime("%H:%M")} {place.name}: {took}', flush=True)
+
+
+def cells(grid: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, list]]]:
+    """Title, test, domain and values by metric over seeds, of what has been made."""
+    for name, row in grid['rows'].items():
+        for test in row['tests']:
+            found: dict[str, dict[str, list]] = {}
+            for seed in grid['seeds']:
+                file = grid['out'] / f'{name}-{test}-seed{seed}.json'
+                if not file.exists():
+                    continue
+                for run in json.loads(file.read_text('utf-8'))['runs']:
+                    labels = [run.get('domain') or run.get('target')]
+                    keys = ('shots', 'control', 'method')
+                    labels += [str(run[k]) for k in keys if run.get(k) is not None]
+                    own = found.setdefault(' '.join(labels), {})
+                    for key in SHOWN:
+                        if key in run['metrics']:
+                            own.setdefault(key, []).append(run['metrics'][key])
+            yield from (
+                (row['title'], test, place, own) for place, own in found.items()
+            )
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± half the 95 % t-interval of the mean, percent."""
+    import numpy as np
+    from scipy import stats
+
+    mean = f'{np.mean(values):.1f}'
+    if len(values) < 2:
+        return mean
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return f'{mean} ± {half:.1f}'
+
+
+def table(grid: Mapping[str, Any]) -> str:
+    """All that has been made, as Markdown."""
+    found = list(cells(grid))
+    shown = [key for key in SHOWN if any(key in own for *_, own in found)]
+    lines = ['| ' + ' | '.join(['', 'test', 'on', 'seeds', *shown]) + ' |']
+    lines.append('|:--|:--|:--|--:|' + '--:|' * len(shown))
+    for title, test, place, own in found:
+        seeds = str(max(map(len, own.values()), default=0))
+        values = [spread(own[key]) if key in own else '' for key in shown]
+        lines.append('| ' + ' | '.join([title, test, place, seeds, *values]) + ' |')
+    return '\n'.join(lines)
+
+
+def main() -> int:
+    """Make what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('grid', type=Path, help='JSON file of the grid')
+    parser.add_argument('--root', type=Path, help='data root')
+    parser.add_argument('--work', type=Path, help='folder for the trainings')
+    parser.add_argument('--only', nargs='+', help='rows, by name (default: all)')
+    parser.add_argument('--seeds', nargs='+', type=int, help="default: the grid's")
+    parser.add_argument('--table', action='store_true', help='only print the table')
+    args = parser.parse_args()
+    grid = json.loads(args.grid.read_text('utf-8'))
+    grid['out'] = HERE.parent / 'docs/experiments' / args.grid.stem
+    if not args.table:
+        if not args.root or not args.work:
+            parser.error('--root and --work are needed, or --table.')
+        grid |= {'root': args.root.resolve(), 'work': args.work.resolve()}
+        for seed in args.seeds or grid['seeds']:
+            for name in args.only or grid['rows']:
+                for test in grid['rows'][name]['tests']:
+                    make(grid, name, test, seed)
+    print(table(grid))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
