@@ -39,9 +39,8 @@ _STEP = 648055  # _OFFSETS by the golden ratio, odd: epochs visit the grid evenl
 class GroupedDraws:
     """Draws that give each group its share of every epoch, up to rounding.
 
-    In each epoch a group of expected e draws has floor(e) or ceil(e); so has any run of
-    consecutive groups, which nested groups (the classes of a domain) make use of. Which
-    of the two changes with the epoch, so that over many epochs the mean is e.
+    A group of expected e draws has floor(e) or ceil(e) in an epoch, and e in the mean
+    of many; so has any run of consecutive groups, such as the classes of a domain.
 
     Inside a group, samples take turns in a random cyclic order that goes on over the
     epochs: none is drawn again before each of the others has been drawn, in every
@@ -102,12 +101,9 @@ def _check_power(name: str, power: float) -> float:
 
 
 def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
-    """Classes of each sample, (n,): of a clip one, of a video those of its instances.
+    """Ascending classes of each sample, (n,): of a clip one, of a video several.
 
-    They are ascending indices, each once.
-
-    Raises:
-        ValueError: The data set does not list them, or some are withheld (-1).
+    ValueError: the data set does not list them, or some are withheld (-1).
     """
     labels = []
     for label in read_column(dataset, 'labels'):
@@ -125,11 +121,7 @@ def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
 
 
 def read_column(dataset: Sized, key: str) -> Sequence[Any]:
-    """``dataset.metainfo[key]``, one entry per sample.
-
-    Raises:
-        ValueError: The data set does not list it, or is a wrapper around one.
-    """
+    """``dataset.metainfo[key]``, one entry per sample; without, ValueError."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()  # a lazy data set lists its samples only then
     name = type(dataset).__name__
@@ -166,10 +158,9 @@ def class_weights(
 ) -> tuple[list[int], np.ndarray]:
     """Weight of each sample: n**-power, n the samples that have its class.
 
-    Of several classes the rarest counts, as in LVIS's repeat factors. A sample without
-    a class weighs as much as one of the most frequent class. The power goes from 0, all
-    samples alike, to 1. Gives the class that counts for each sample, -1 for none, and
-    the weights (n,).
+    Of several classes the rarest counts, as in LVIS's repeat factors; none weighs as
+    the most frequent one. Gives the class that counts for each sample, -1 for none, and
+    the weights (n,). The power is from 0, all samples alike, to 1.
 
     Source: Gupta et al., 'LVIS', CVPR 2019, section 4.2 (largest factor of an image).
     """
@@ -303,11 +294,7 @@ class EpochSampler(Sampler[SampleKey]):
 
 @DATA_SAMPLERS.register_module()
 class DomainBalancedSampler(EpochSampler):
-    """Each domain has the same share of an epoch, or one by :func:`domain_shares`.
-
-    Raises:
-        ValueError: As :func:`read_column` and :func:`domain_shares`.
-    """
+    """Each domain has the same share of an epoch, or one by :func:`domain_shares`."""
 
     def __init__(
         self,
@@ -348,9 +335,6 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
 
     They do unless ``domain_power`` or ``shares``, as of :func:`domain_shares`, say
     otherwise; n counts the samples of the domain.
-
-    Raises:
-        ValueError: As of the other two.
     """
 
     def __init__(

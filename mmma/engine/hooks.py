@@ -291,7 +291,9 @@ def tell_classes(
 
 @HOOKS.register_module()
 class ClassInfoHook(Hook):
-    """Before training, tells the model the classes of the training set.
+    """Before training, tells the model the classes and domains of the training set.
+
+    Parts that have ``attach`` are given the model.
 
     Counts are of the clips of the data set that is trained on, its domains and
     supports, without withheld labels. A sampler that repeats rare classes or domains
@@ -303,7 +305,10 @@ class ClassInfoHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Pass on the metainfo of the training set."""
         dataset = runner.train_dataloader.dataset
-        tell_classes(runner.model, getattr(dataset, 'metainfo', {}), training=True)
+        model = unwrapped(runner.model)
+        tell_classes(model, getattr(dataset, 'metainfo', {}), training=True)
+        for part in [m for m in model.modules() if hasattr(m, 'attach')]:
+            part.attach(model)
 
 
 @HOOKS.register_module()

@@ -15,10 +15,8 @@ from mmma.registry import MODELS
 class ClassCountLoss(BaseWeightedLoss):
     """A loss that has to be told the training clips per class.
 
-    ``ClassInfoHook`` tells it before training. The counts are those of the data set,
-    whatever a sampler makes of them: with a class-balanced sampler the model sees
-    other frequencies, and correcting for imbalance twice is seldom wanted. A class
-    without a training clip counts as one with a single clip, so that all is finite.
+    ``ClassInfoHook`` tells those of the data set, whatever a sampler makes of them:
+    correcting for imbalance twice is seldom wanted. A class without counts as one.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -26,11 +24,7 @@ class ClassCountLoss(BaseWeightedLoss):
         self.register_buffer('class_counts', torch.zeros(0), persistent=False)
 
     def set_class_counts(self, counts: Any) -> None:
-        """Tell the training clips of each class, (K,) numbers.
-
-        Raises:
-            ValueError: A negative number, or not a single clip.
-        """
+        """Tell the training clips of each class, (K,) numbers; not any: ValueError."""
         table = torch.as_tensor(counts, dtype=torch.float32)
         if table.ndim != 1 or not (table >= 0).all() or not table.sum() > 0:
             raise ValueError(
@@ -73,11 +67,9 @@ class ClassBalancedFocalLoss(ClassCountLoss):
         ValueError: ``beta`` is outside [0, 1), or ``gamma`` is negative.
 
     Source: Cui et al., 'Class-Balanced Loss Based on Effective Number of Samples', CVPR
-        2019. The paper's focal loss is a sum of sigmoid terms over all classes; this
-        one is of the softmax, as the scores of one action per clip are, and takes soft
-        labels. The paper scales its weights to a mean of 1 over all classes, which
-        needs a count of each. It searches beta from 0.9 to 0.9999 and gamma
-        of 0.5, 1 and 2; the defaults are ours, within that range.
+        2019, where it is of sigmoids and weights have a mean of 1 over all classes.
+        It searches beta from 0.9 to 0.9999 and gamma of 0.5, 1 and 2; the defaults are
+        ours, within that range.
     """
 
     def __init__(

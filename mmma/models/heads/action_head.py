@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmaction.models.heads import BaseHead
 from torch import Tensor, nn
 
+from mmma.models.domains import DomainMethod
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, load_label_space
 
@@ -24,11 +25,7 @@ _FLOOR = 1e-30  # of body probabilities: keeps the fusion of contradictions fini
 def fill_options(
     where: str, defaults: Mapping[str, float], given: Mapping[str, float]
 ) -> dict[str, float]:
-    """Join defaults and what is given in ``where``, as ``body of ActionHead``.
-
-    Raises:
-        ValueError: An unknown option, or a negative number.
-    """
+    """Join defaults and what is given in ``where``; unknown, negative: ValueError."""
     for key, value in given.items():
         check_choice('option', key, defaults, where)
         if not value >= 0:
@@ -38,11 +35,7 @@ def fill_options(
 
 
 class ClassesOfData:
-    """Part of a head that knows its classes and, if it scores them, body groups.
-
-    Label spaces are names or objects, as ``load_label_space`` takes them; of one
-    without groups a head scores none.
-    """
+    """Part of a head that knows its classes and body groups, if its space has any."""
 
     num_bodies = 0
 
@@ -64,14 +57,7 @@ class ClassesOfData:
         return True
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """Learn from a data set which action has which body.
-
-        ``classes`` and ``bodies`` are counted, ``body_of`` (K,) replaces the map of the
-        label space. Absent keys change nothing.
-
-        Raises:
-            ValueError: The data have other numbers of classes or of bodies.
-        """
+        """Take ``body_of`` (K,) of a data set; other numbers of classes: ValueError."""
         for key, own in (('classes', self.num_classes), ('bodies', self.num_bodies)):
             if own and key in dataset_meta:
                 self._check_size(key, own, len(dataset_meta[key]))
@@ -91,11 +77,10 @@ class ClassesOfData:
 class ActionHead(ClassesOfData, BaseHead):
     """Pooling, dropout and a linear classifier; the head of every recipe.
 
-    With the same weights it gives the logits and losses of MMAction2's ``I3DHead``
-    (pooling ``clip``), ``GCNHead`` (``graph``), ``TSMHead`` (``segments``) and
-    ``TimeSformerHead`` (``none``). It differs in the start, which is plain normal:
-    mmengine's truncated normal yields its bound of 2 about once in 16 million draws,
-    100,000 std at VideoMAE's ``init_std`` of 2e-5.
+    It gives the logits and losses of MMAction2's ``I3DHead`` (pooling ``clip``),
+    ``GCNHead`` (``graph``), ``TSMHead`` (``segments``), ``TimeSformerHead`` (``none``),
+    but starts plain normal: mmengine's truncated normal yields its bound of 2 about
+    once in 16 million draws, 100,000 std at VideoMAE's ``init_std`` of 2e-5.
 
     With ``body`` a second classifier, ``fc_body``, sees the same features. Its
     targets follow from those of the actions, its cross entropy is added with
@@ -118,6 +103,7 @@ class ActionHead(ClassesOfData, BaseHead):
             views; either way the scores are probabilities.
         label_space: Whose body groups count until :meth:`set_classes` is called.
         body: ``loss_weight`` and ``fusion_weight``; None leaves bodies out.
+        domains: What training makes of domains, a type of :mod:`mmma.models.domains`.
         **kwargs: ``topk`` and ``init_cfg`` of ``BaseHead``.
 
     Raises:
@@ -140,6 +126,7 @@ class ActionHead(ClassesOfData, BaseHead):
         average_clips: str = 'prob',
         label_space: str | Mapping[str, Any] = 'mma82',
         body: Mapping[str, float] | None = None,
+        domains: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -159,6 +146,7 @@ class ActionHead(ClassesOfData, BaseHead):
         if self._know_bodies(label_space, 'ActionHead', body, **weights):
             self.fusion_weight = self.body['fusion_weight']
             self.fc_body = nn.Linear(in_channels, self.num_bodies)
+        self.domains: DomainMethod | None = MODELS.build(domains) if domains else None
 
     def init_weights(self) -> None:
         """Draw all linear layers with ``init_std``; biases start at 0."""
@@ -168,11 +156,7 @@ class ActionHead(ClassesOfData, BaseHead):
                 nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """Learn the body of each action and how many clips each class has.
-
-        ``labels``, an index per clip (or several), are counted for a loss that has
-        ``set_class_counts``; those below 0 are left out.
-        """
+        """Learn bodies, and count ``labels`` from 0 for a loss that asks for them."""
         super().set_classes(dataset_meta)
         if 'labels' in dataset_meta and hasattr(self.loss_cls, 'set_class_counts'):
             counts = count_labels(dataset_meta['labels'], self.num_classes)
@@ -212,6 +196,11 @@ class ActionHead(ClassesOfData, BaseHead):
         ``top5_acc``, with ``body`` also ``body_top1_acc``.
         """
         features = self.pool(feats)
+        if self.domains is None:
+            return self._losses(features, data_samples)
+        return self.domains(self._losses, features, data_samples)
+
+    def _losses(self, features: Tensor, data_samples: list) -> dict:
         # NumPy, in which upstream computes accuracies, has no bfloat16.
         losses = self.loss_by_feat(self.fc_cls(features).float(), data_samples)
         if self.fc_body is not None:
@@ -264,9 +253,7 @@ class ActionHead(ClassesOfData, BaseHead):
 class TokenHead(ActionHead):
     """``ActionHead`` that averages over space and persons, but not over time.
 
-    A clip's tokens take the place of its views: features are (N * views * T', D), and
-    scores are averaged over tokens. The options are those of ``ActionHead``, but for
-    pooling ``none``, which leaves nothing to average.
+    A clip's tokens take the place of its views: features are (N * views * T', D).
     """
 
     def pool(self, x: Tensor) -> Tensor:
@@ -299,10 +286,9 @@ def fuse_bodies(
     (N, B) to (N, K); an action of probability 0 keeps it, a body below 1e-30 counts as
     1e-30. Weight 0 leaves the actions as they are; 1 is the plain product.
 
-    Source: SoftRerank (Micro-Action Challenge 2026) reports for MA-52 that fusing body
-        scores helps (F1_mean on val: 75.25 without, 77.30 by product of experts, 79.09
-        by its soft fusion). We know no formula of it: this is a product of experts,
-        and that its exponent softens it is our choice.
+    Source: SoftRerank (Micro-Action Challenge 2026), F1_mean of MA-52 on val: 75.25
+        without, 77.30 by product of experts, 79.09 by its soft fusion, whose formula
+        is not known: the exponent is our choice.
     """
     log_bodies = bodies.clamp_min(_FLOOR).log()[:, body_of]  # (N, K)
     return (actions.log() + weight * log_bodies).softmax(dim=-1)
@@ -324,10 +310,9 @@ _FILLERS = frozenset({'a', 'and', 'of', 'on', 'or', 'other', 'the', 'to', 'with'
 def label_vectors(names: Sequence[str]) -> np.ndarray:
     """Vectors of names; names that share words, or parts of words, are near.
 
-    A word and each of its pieces of 3 to 5 letters (ends marked) count as a random
-    vector of +1 and -1, which are the bits of their hash; a word is the sum of them, of
-    unit length, a name the mean of its words without fillers such as 'or'. The table is
-    then scaled as a whole. So it is the same on every machine, needs no download, and
+    A word and each of its pieces of 3 to 5 letters (ends marked) are random vectors of
+    +1 and -1, the bits of their hash; a word is their sum, of unit length, a name the
+    mean of its words without fillers such as 'or'. It is the same on every machine and
     knows nothing of meaning: 'nodding' and 'bowing head' are unrelated.
 
     (K, 300), float32: size and scale are those of MANet's published table (52 word
