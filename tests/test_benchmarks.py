@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,23 @@ def test_bad_options_exit_with_two(load, capsys, monkeypatch, name, options, mes
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_page_of_domains_is_that_of_its_results(load, capsys, tmp_path):
+    bench, kept = load('domains'), tmp_path / 'kept'
+    assert len(list(bench.grid(3))) == 3 * (8 + 3 + 4 * 8)
+    kept.mkdir()
+    for file in (bench.DOCS / 'experiments' / 'domains').glob('*.json'):
+        shutil.copy(file, kept)
+    page = tmp_path / 'page.md'
+    options = ['--out', str(kept), '--page', str(page), '--minutes', '0']
+    assert load('harness').main(bench, ['none', *options]) == 0
+    assert 'none was missing' in capsys.readouterr().out
+    assert page.read_text() == (bench.DOCS / 'domain_methods.md').read_text()
+    assert '@' not in page.read_text()
+    mean, half = bench.gain({0: 3.0, 1: 5.0, 2: 9.0}, {0: 1.0, 1: 1.0, 2: 1.0})
+    assert (mean, half) == pytest.approx((14 / 3, 4.30265 * 3.05505 / 3**0.5), rel=1e-4)
+    assert bench.gain({0: 3.0}, {0: 1.0, 1: 1.0}) is None
 
 
 def test_roots_without_a_common_clip(load, capsys, video_root, det_root, tmp_path):
