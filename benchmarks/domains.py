@@ -75,7 +75,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             rows.append({'run': file.stem, 'CPU seconds': time.process_time() - start})
             args.page.write_text(page(args), encoding='utf-8')
     args.page.write_text(page(args), encoding='utf-8')
-    return {'rows': rows or [{'run': 'none was missing'}]}
+    missing = len([*grid(args.seeds)]) - len([*args.out.glob('*.json')])
+    return {'missing': missing, 'rows': rows or [{'run': 'none'}]}
 
 
 def train(args: Any, file: Path, setting: str, method: str, seed: int) -> None:
