@@ -10,7 +10,7 @@ from mmma.data.root import read_root as read_root
 from mmma.foreign import Shown
 from mmma.taxonomy import SUBSETS, check_choice, read_label_space
 
-_LANE = 'domain', 'target', 'input', 'experiment', 'shots', 'control', 'run'
+_LANE = 'domain', 'target', 'input', 'experiment', 'shots', 'method', 'control', 'run'
 _INFERENCE = ('detect', 'from_pretrained', 'look_at', 'open_model', 'recognize')
 
 
@@ -175,9 +175,9 @@ def report(
     dump = dump or (str(run.work_dir / named) if hidden else None)
     if dump and run.task == 'rec':
         score_file(dump)  # known before the work
-    if drawn and (hidden or run.protocol.name == 'fewshot'):
+    if drawn and (hidden or run.protocol.name in ('fewshot', 'adapt')):
         raise ValueError(
-            '--reliability takes scores of the checkpoint itself, which few-shot '
+            '--reliability takes scores of the checkpoint itself, which this protocol '
             'adapts, and truth that is known: leave it out.'
         )
     path, lines = Path(out or run.work_dir / 'results.json'), []

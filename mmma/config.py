@@ -32,7 +32,7 @@ _GROUPS = (
     *('model', 'protocol', 'randomness', 'env_cfg', 'fewshot', 'optim_wrapper'),
     *('model.backbone', 'model.cls_head', 'model.head', 'model.data_preprocessor'),
     *(f'{s}_{end}' for s in SUBSETS for end in ('dataloader', 'dataloader.dataset')),
-    *('test_evaluator', 'val_evaluator', 'test_cfg', 'val_cfg', 'train_cfg'),
+    *('test_evaluator', 'val_evaluator', 'test_cfg', 'val_cfg', 'train_cfg', 'adapt'),
 )
 _TUPLES = 'tuples'
 _TOO_DEEP = (RecursionError, MemoryError)

@@ -7,6 +7,8 @@ name          trains and validates on  adapts on                  tests on
 ``zeroshot``  the source               nothing                    each target
 ``fewshot``   the source               K clips per class of the   each target
                                        target's train subset
+``adapt``     the source               clips of the target,       each target
+                                       without their labels
 ============  =======================  =========================  ================
 
 Zero-shot means that no clip of the target domain is trained on; its classes are not
@@ -25,7 +27,7 @@ from typing import Any
 
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 
-PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
+PROTOCOLS = ('indomain', 'zeroshot', 'fewshot', 'adapt')
 REST = 'rest'
 """Source of a model that all domains but its one target train."""
 
@@ -33,6 +35,7 @@ _OPTIONS = {
     'indomain': ('domain',),
     'zeroshot': ('target',),
     'fewshot': ('target', 'shots', 'runs', 'strict_shots'),
+    'adapt': ('target',),
 }
 
 
@@ -41,17 +44,17 @@ class Protocol:
     """One protocol with every option filled in.
 
     Attributes:
-        name: ``indomain``, ``zeroshot`` or ``fewshot``.
+        name: One of ``PROTOCOLS``.
         domain: ``all`` or the one domain of ``indomain``.
-        target: Domains that ``zeroshot`` and ``fewshot`` test on; by default all but
-            the source.
+        target: Domains that all but ``indomain`` test on; by default all but the
+            source.
         shots: Support clips per class of ``fewshot``, one experiment for each.
         runs: Support draws per number of shots.
         strict_shots: A class with too few clips is an error, not a smaller support.
-        seed: Of training and of the support draws.
+        seed: Of training, of the support draws, of the order of clips adapted to.
         domains: All domains of the data.
-        source: The one that ``zeroshot`` and ``fewshot`` train on; or ``rest``, all
-            but the target.
+        source: The one that all but ``indomain`` train on; or ``rest``, all but the
+            target.
     """
 
     name: str
@@ -66,7 +69,7 @@ class Protocol:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Domains that ``zeroshot`` and ``fewshot`` can test on."""
+        """Domains that all protocols but ``indomain`` can test on."""
         return tuple(d for d in self.domains if d != self.source)
 
     @property
@@ -181,13 +184,14 @@ def write_protocol(
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
     root (None keeps it), the label space of datasets and head and the number of
-    classes. The head is ``model.cls_head``, in detection ``model.head``; few-shot
-    detection raises ValueError.
+    classes. The head is ``model.cls_head``, in detection ``model.head``. Detection
+    that adapts raises ValueError.
     """
     task = cfg.get('task', 'rec')
-    if task == 'det' and protocol.name == 'fewshot':
-        told = 'detection takes indomain and zeroshot.'
-        raise ValueError(f'few-shot is for recognition; {told}')
+    if task == 'det' and protocol.name not in ('indomain', 'zeroshot'):
+        told = 'few-shot' if protocol.name == 'fewshot' else 'adaptation without labels'
+        told += ' is for recognition; detection takes indomain and zeroshot.'
+        raise ValueError(told)
     cfg['protocol'] = protocol.as_dict()
     if data_root is not None:
         cfg['data_root'] = str(data_root)

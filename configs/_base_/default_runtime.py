@@ -71,3 +71,15 @@ test_cfg = dict(type='TestLoop')
 fewshot = dict(
     adapt='linear', proximity=0.1, temperature=0.1, train='all', iters=200, lr=None
 )
+
+# Adaptation without labels (mmma/engine/adapt.py): `method` is bn, t3a, tent, pseudo,
+# several of them, or all that fit the model. None was ever tuned on any domain.
+# on: the target's train subset, or test: the tested clips themselves.
+# control: subset of the source that the control adapts to.
+# batch_size: of bn, tent, and t3a on test; None for that of the tests.
+# t3a: `supports` per class (None: all). tent: learning rate `lr`. pseudo: clips with a
+# score of `confidence` or more, near the source's classifier by `proximity`.
+adapt = dict(
+    method='all', on='train', control='val', batch_size=None, supports=20, lr=1e-3,
+    confidence=0.9, proximity=0.1,
+)  # fmt: skip

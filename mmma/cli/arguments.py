@@ -29,10 +29,10 @@ SHARED = {
 config: config file, as configs/recog/videomae_mma82_indomain.py
 # protocol (what is not given: the config says)
 --protocol {'|'.join(PROTOCOLS)}
---source D|rest: zeroshot, fewshot: domain that trains (default: the root's); rest: all
+--source D|rest: all but indomain: domain that trains (default: the root's); rest: all
   but the one --target
 --domain all|D: indomain: domain to train and test on
---target D ...: zeroshot, fewshot: domains to test on (default: all but the source)
+--target D ...: all but indomain: domains to test on (default: all but the source)
 --shots K ... (int): fewshot: supports per class
 --seed S (int)
 #

@@ -9,7 +9,8 @@ from mmma.engine.run import TestOptions
 HELP = """Score a checkpoint under a protocol and write results.json.
 
 Zero-shot means that no clip of the target domain was trained on; its classes are not
-unseen. Few-shot adapts the model to K clips per class of the target. In detection
+unseen. Few-shot adapts the model to K clips per class of the target, adapt to its
+clips without labels, beside the same steps on clips of the source. In detection
 bodies are scored apart: actions are relabelled to body groups before NMS, or come from
 the body head (--cfg-options +test_evaluator.bodies=head)."""
 

@@ -10,8 +10,8 @@ from mmma.engine.run import TestOptions, TrainOptions
 
 HELP = """Train a model under a protocol.
 
-indomain trains on --domain (default all); zeroshot and fewshot train on --source
-(default the root's); few-shot adaptation to a target happens in test.py."""
+indomain trains on --domain (default all); the others train on --source (default the
+root's); few-shot and other adaptation to a target happens in test.py."""
 
 ARGUMENTS = """
 *config

@@ -119,6 +119,12 @@ def domain_groups(
     return [Group({'target': d}, part.table(), part.broken) for d, part in pairs]
 
 
+def row_of(sample: Any, features: np.ndarray) -> Row:
+    """The row of a scored sample."""
+    scores = [sample.pred_score, sample.get('pred_body_score')]
+    return (features, *(s.float().cpu().numpy() for s in scores if s is not None))
+
+
 def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
     """All valid rows in the folder of a domain and subset; damaged files are deleted.
 
@@ -264,10 +270,7 @@ class FeatureSource:
         At the end one that cannot be read raises ValueError, unless they are skipped.
         """
         options = self.runner.cfg.test_dataloader.dataset
-        own = dict(subset=subset, domains=[domain], clips=None, on_broken='skip')
-        own['serialize_data'] = False  # few rows, and it collects garbage each time
-        dataset = DATASETS.build({**options.to_dict(), **own})
-        dataset.full_init()
+        dataset = self.dataset(subset, [domain])
         clips = dataset.metainfo['clips']
         if names is None and options.get('clips') is not None:
             names = read_names(options.clips).intersection(clips)
@@ -305,29 +308,38 @@ class FeatureSource:
         if not blocks:
             return
         rank, world = dist.get_dist_info()
-        batches = self.run(dataset, blocks[rank::world])
+        batches = self.run(self.load(dataset, blocks[rank::world]))
         per_round = max(1, CLIPS_PER_ROUND // (size * world))
         for _ in range(0, len(blocks), per_round * world):
             own: dict[str, Row | None] = {}
             for batch in islice(batches, per_round):
                 for sample, seen in zip(*batch, strict=True):
-                    scores = [sample.pred_score, sample.get('pred_body_score')]
-                    kept = [s.float().cpu().numpy() for s in scores if s is not None]
-                    own[sample.clip] = None if sample.get('broken') else (seen, *kept)
+                    row = row_of(sample, seen)
+                    own[sample.clip] = None if sample.get('broken') else row
             parts = dist.all_gather_object(own)
             yield {name: row for part in parts for name, row in part.items()}
 
-    def run(
-        self, dataset: Any, batches: Sequence[Iterable[int]], **loading: Any
-    ) -> Iterator[tuple[list[Any], np.ndarray]]:
-        """:func:`run_model` over batches of places of samples, the loader changed."""
+    def dataset(self, subset: str, domains: Sequence[str], clips: Any = None) -> Any:
+        """Clips of domains, all or some, as tests see them, broken ones marked."""
+        own = dict(subset=subset, domains=list(domains), clips=clips, on_broken='skip')
+        own['serialize_data'] = False  # few rows, and it collects garbage each time
+        options = self.runner.cfg.test_dataloader.dataset.to_dict()
+        dataset = DATASETS.build({**options, **own})
+        dataset.full_init()
+        return dataset
+
+    def run(self, batches: Any) -> Iterator[tuple[list[Any], np.ndarray]]:
+        """:func:`run_model` over what :meth:`load` gives."""
+        return run_model(self.runner.model, batches, self.linear, self._fp16)
+
+    def load(self, dataset: Any, batches: Iterable[Any], **loading: Any) -> Any:
+        """A loader of batches of places of samples, as tests load, but for changes."""
         own = self.runner.cfg.test_dataloader.to_dict().items()
         loader = {k: v for k, v in own if k not in ('batch_size', 'drop_last')}
         # Keys, not indices: randomness of a test pipeline is then that of the clip.
         keys = [[SampleKey(0, 0, index) for index in batch] for batch in batches]
         loader.update(dataset=dataset, sampler=None, batch_sampler=keys, **loading)
-        built = Runner.build_dataloader(loader, seed=0)
-        return run_model(self.runner.model, built, self.linear, self._fp16)
+        return Runner.build_dataloader(loader, seed=0)
 
     @property
     def _fp16(self) -> bool:
@@ -489,7 +501,7 @@ def _videos(
         windows = groupby(range(len(videos)), key=videos.__getitem__)
         todo = {name: list(own) for name, own in windows if name in missing}
         batches = [block for own in todo.values() for block in _blocks(own, size)]
-        found = source.run(dataset, batches, collate_fn=collate)
+        found = source.run(source.load(dataset, batches, collate_fn=collate))
         pairs = (pair for batch in found for pair in zip(*batch, strict=True))
         for name, own in todo.items():
             seen = list(islice(pairs, len(own)))

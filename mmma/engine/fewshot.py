@@ -300,13 +300,20 @@ def _adapt(
     actions: np.ndarray,
     tested: Features,
 ) -> ScoreTable:
-    """Scores of an adapted classifier, fused with bodies as the source's head does."""
+    """Scores of an adapted classifier."""
     if settings['adapt'] == 'prototype':
         options = (len(source.bias), settings['temperature'])
         scores = prototype_scores(supports, actions, tested.features, *options)
-    else:
-        adapted = adapt_linear(source, supports, actions, settings['proximity'])
-        scores = adapted.predict(tested.features)
+        return with_bodies(source, tested, scores)
+    adapted = adapt_linear(source, supports, actions, settings['proximity'])
+    return with_bodies(adapted, tested)
+
+
+def with_bodies(
+    source: Classifier, tested: Features, scores: np.ndarray | None = None
+) -> ScoreTable:
+    """Its scores of clips, or those, fused with bodies as the source's head does."""
+    scores = source.predict(tested.features) if scores is None else scores
     bodies = tested.body_scores
     if bodies is not None and source.fusion_weight:  # the body classifier stays
         scores = fuse_body_scores(scores, bodies, source.body_of, source.fusion_weight)
@@ -344,27 +351,23 @@ def finetuned(
     settings: Mapping[str, Any],
     seeds: Sequence[int],
 ) -> Iterator[None]:
-    """A runner's model trained on supports, until the end of the ``with`` block.
+    """A copy of a runner's model trained on supports, until the ``with`` block ends.
 
     Args:
         supports: Clips of the target's train subset.
         settings: ``train``, ``iters`` and ``lr``, as in ``cfg.fewshot``.
         seeds: Whole numbers from 0 that all randomness follows from.
     """
-    model = getattr(runner.model, 'module', runner.model)
-    source = copy.deepcopy(model.state_dict())
-    trainable = {n: p.requires_grad for n, p in model.named_parameters()}
+    source = runner.model
+    runner.model = model = copy.deepcopy(getattr(source, 'module', source))
     try:
         chosen = trained_parameters(model, settings['train'])
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(trainable[name] and name in chosen)
+            parameter.requires_grad_(parameter.requires_grad and name in chosen)
         _train(runner, _loader(runner, target, supports, seeds), settings, seeds)
         yield
     finally:
-        model.load_state_dict(source)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(trainable[name])
-            parameter.grad = None
+        runner.model = source
 
 
 def trained_parameters(model: nn.Module, part: str) -> set[str]:
@@ -392,7 +395,7 @@ def trained_parameters(model: nn.Module, part: str) -> set[str]:
 def _train(
     runner: Runner, loader: Any, settings: Mapping[str, Any], seeds: Sequence[int]
 ) -> None:
-    model = getattr(runner.model, 'module', runner.model)
+    model = runner.model
     cfg, iters, rate = runner.cfg, settings['iters'], settings['lr']
     tell_classes(model, loader.dataset.metainfo, training=True)
     optimizer = runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))

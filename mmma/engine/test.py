@@ -21,6 +21,7 @@ from torch import nn
 from mmma import compat
 from mmma.checkpoints import check_simulated, load_trained
 from mmma.data.videos import true_segments, write_detections
+from mmma.engine.adapt import adapt_settings, score_adapt
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import class_power, tell_classes
@@ -43,7 +44,7 @@ from mmma.evaluation.rows import (
     Group,
     group_rows,
 )
-from mmma.evaluation.scores import ScoreTable, join_tables, write_scores
+from mmma.evaluation.scores import ScoreTable, file_tag, join_tables, write_scores
 from mmma.protocols import selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
@@ -146,9 +147,11 @@ def score_protocol(
     Returns:
         For ``indomain`` one group over all tested domains; for ``zeroshot`` one per
         target; for ``fewshot`` per target: zero-shot, its controls, and per number of
-        shots and run the control of the prior and the adapted scores.
+        shots and run the control of the prior and the adapted scores; for ``adapt``
+        those of :func:`score_adapt`.
     """
-    protocol = run.protocol
+    if (protocol := run.protocol).name == 'adapt':
+        return score_adapt(run, runner, cached, subset)
     if protocol.name == 'fewshot':
         linear = fewshot_settings(run.cfg.fewshot)['adapt'] != 'finetune'
         source = FeatureSource(runner, cached, linear)
@@ -254,7 +257,11 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
         'body_scores': evaluator.get('body_scores', 'sum'),
     }
     trained = [counts[action] for action in range(run.space.num_actions)]
-    return clips, EvaluationOptions(**record, train_counts=trained), record
+    chosen = EvaluationOptions(**record, train_counts=trained)
+    if run.protocol.name == 'adapt':
+        settings = adapt_settings(run.cfg)
+        record |= {f'adapt.{key}': value for key, value in settings.items()}
+    return clips, chosen, record
 
 
 def _environment() -> dict[str, str]:
@@ -308,18 +315,15 @@ def scored_truth(run: Run, groups: Sequence[Group]) -> tuple[Any, Any, LabelSpac
 def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
     """Write the scores or detections that were tested.
 
-    Few-shot writes several files, as ``scores_street_5shot_run0.npz``.
+    Few-shot writes several files, as ``scores_street_5shot_run0.npz``, and so does
+    adaptation.
     """
     if run.task == 'det':
         found = Segments.concat([group.table['action'] for group in groups])
         write_detections(dump, found, run.space)
-    elif 'shots' not in groups[0].labels:
-        write_scores(dump, join_tables([group.table for group in groups]), run.space)
-    else:
+    elif run.protocol.name in ('fewshot', 'adapt'):
         for group in groups:
-            labels = group.labels
-            parts = [dump.stem, labels['target'], f'{labels["shots"]}shot']
-            parts += [labels['control']] if 'control' in labels else []
-            parts += [f'run{labels["run"]}'] if 'run' in labels else []
-            file = dump.with_name('_'.join(parts) + dump.suffix)
+            file = dump.with_name(dump.stem + file_tag(group.labels) + dump.suffix)
             write_scores(file, group.table, run.space)
+    else:
+        write_scores(dump, join_tables([group.table for group in groups]), run.space)

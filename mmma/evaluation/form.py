@@ -151,7 +151,8 @@ def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) ->
     checks = _detection_checks if results['task'] == 'det' else _recognition_checks
     for run in results['runs']:
         place = next(filter(None, map(run.get, PLACES)), '?')
-        labels = [f'{k} {run[k]}' for k in ('shots', 'control', 'run') if k in run]
+        told = 'shots', 'method', 'control', 'run'
+        labels = [f'{k} {run[k]}' for k in told if k in run]
         label = ', '.join([place, *labels])
         try:
             for what, found, expected, tolerance in checks(results, run):

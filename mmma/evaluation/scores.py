@@ -12,7 +12,7 @@ their geometric mean, the weighted mean of log scores, renormalised to probabili
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,14 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
         scores=np.concatenate([table.scores for table in tables]),
         body_scores=np.concatenate(bodies) if len(bodies) == len(tables) else None,
     )
+
+
+def file_tag(row: Mapping[str, Any]) -> str:
+    """End of the name of a score file, by the labels of the row of results."""
+    parts = [row['target'], row.get('method')]
+    parts += [f'{row["shots"]}shot'] if 'shots' in row else []
+    parts += [row.get('control'), f'run{row["run"]}' if 'run' in row else None]
+    return ''.join(f'_{part}' for part in parts if part)
 
 
 def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:

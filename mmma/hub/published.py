@@ -413,6 +413,7 @@ def check_results(
     faults = {
         f'task {results["task"]}': results['task'] != reference.get('task'),
         f'subset {options.get("subset")}': options.get('subset') != 'test',
+        'adapt, whose rows are of other weights': 'adapt.on' in options,
         '--fast-dev-run': options.get('fast_dev_run'),
         f'{len(results.get("broken", []))} left out': results.get('broken'),
         **dict.fromkeys(measured_otherwise(results['config'], reference), True),

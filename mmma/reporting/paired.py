@@ -84,14 +84,10 @@ class ScoreFiles:
         """Places where the scores of a row are looked for.
 
         ``scores.npz`` beside ``results.json``, ``NAME.npz`` beside ``NAME.json``; of
-        few-shot the files that ``--dump`` makes of that name.
+        adapted models the files that ``--dump`` makes of that name.
         """
-        run, tag = sample.run, ''
-        if sample.results['protocol']['name'] == 'fewshot':
-            tag = f'_{run["target"]}_{run["shots"]}shot'
-            tag += f'_{run["control"]}' if 'control' in run else ''
-            tag += f'_run{run["run"]}' if 'run' in run else ''
-        paths = []
+        several = sample.results['protocol']['name'] in ('fewshot', 'adapt')
+        tag, paths = scores.file_tag(sample.run) if several else '', []
         for file in sample.results['files']:
             stem = 'scores' if file.name == 'results.json' else file.stem
             path = self._given.get(file.resolve(), file.with_name(f'{stem}.npz'))

@@ -42,7 +42,7 @@ _PUBLISHED = {
     ('rec', 'crossdomain'): 'cross_domain',
     ('det', 'indomain'): 'detection',
 }
-_KINDS = {'indomain': 'indomain', 'fuse': 'emotion'}
+_KINDS = {'indomain': 'indomain', 'adapt': 'adapt', 'fuse': 'emotion'}
 _KINDS |= dict.fromkeys(('associate', 'ablate'), 'emotion_top5_ablation')
 PAPER = '[paper]'
 LEVEL = 0.05
@@ -161,7 +161,7 @@ def paper_tables(
     check_comparable(results, besides=[*every] if task == 'emotion' else ('subset',))
     check_recipes(results)
     tables = []
-    for kind in ('indomain', 'crossdomain', *_EMOTION):
+    for kind in ('indomain', 'crossdomain', 'adapt', *_EMOTION):
         names = [_KINDS.get(r['protocol']['name'], 'crossdomain') for r in results]
         own = [r for r, name in zip(results, names, strict=True) if name == kind]
         if not own:
@@ -306,6 +306,7 @@ def _split(
     source = source_of(results)
     source = 'all domains but the target' if source == REST else source
     protocol = f'cross-domain, from {source}' if source else 'in-domain'
+    protocol = f'adapted without labels, from {source}' if kind == 'adapt' else protocol
     subsets = tuple(s for s in SUBSETS if any(s in k for r in rows for k in r.cells))
     data = {k: results['data'].get(k) for k in ('name', 'fingerprint', 'simulated')}
     data['incomplete'] = '; '.join(results['data'].get('incomplete', ()))

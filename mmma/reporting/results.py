@@ -49,8 +49,8 @@ def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) ->
     ``besides`` names options that may differ, since the table shows them.
 
     Raises:
-        ValueError: They differ in task, in an option, in their data, in the source of
-            zero-shot and few-shot, or in what chose their checkpoints.
+        ValueError: They differ in task, in an option, in their data, in their source,
+            in what chose their checkpoints, or some are adapted without labels.
     """
     measured = [_measured_by(r) for r in results]
     first: dict[str, tuple[Any, Results]] = {}
@@ -70,6 +70,7 @@ def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) ->
 
 _AGAIN = 'test again with the same options'
 _WHERE_TOLD = {
+    'adapted without labels': "compare with the zero-shot rows of adapt's own results",
     'data.skeleton_layout': 'find the skeletons with the same extractor',
     'data.incomplete': 'test again where the same files are there',
     'protocol.source': 'train and test with the same --source',
@@ -89,6 +90,7 @@ def _measured_by(results: Results) -> dict[str, Any]:
     data, options = results['data'], results['options']
     shared = ('name', 'fingerprint', 'simulated', 'packed', 'incomplete')
     told = {
+        'adapted without labels': results['protocol']['name'] == 'adapt',
         'data.skeleton_layout': data.get('skeleton_layout'),
         'protocol.source': source_of(results),
         'selected_on': selection_of(results),

@@ -191,11 +191,11 @@ def results_table(results: Sequence[Results], fit: bool = True) -> str:
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for run in result['runs']:
             place = run.get('target') or run.get('domain')
-            key = (place, run.get('shots'), run.get('control'))
+            key = (place, *map(run.get, ('shots', 'control', 'method')))
             groups.setdefault(key, []).append(run)
-        for (place, shots, control), runs in groups.items():
+        for (place, shots, control, method), runs in groups.items():
             label = result['protocol']['name']
-            if control or shots == 0:
+            if control or method or shots == 0:
                 label = setting_title(runs[0])
                 label += f' ({len(runs)} runs)' if shots else ''
             elif shots:
@@ -248,6 +248,7 @@ def result_notes(results: Sequence[Results]) -> list[str]:
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
         notes.append(_WORDS['zeroshot'].format(counted[:-1]))
+    notes += [_WORDS['adapted'][r['options'].get('adapt.on', 'none')] for r in results]
     notes += [
         f'{r["name"]}: {_WORDS["selections"][by]}'
         for r in results
@@ -276,16 +277,18 @@ def _thresholds(options: Mapping[str, Any]) -> str:
 
 
 def setting_title(run: Mapping[str, Any]) -> str:
-    """Setting of a few-shot row: ``zero-shot``, a control of it, or ``5-shot``.
+    """Setting of a row: ``zero-shot``, a control of it, ``5-shot``, ``adapted, T3A``.
 
     In older files ``prior`` is what is now called ``oracle-prior``: that of 0 shots.
     """
     shots, control = run.get('shots'), run.get('control')
+    if method := run.get('method'):
+        return _WORDS['adapted'][control or ''].format(_WORDS['methods'][method])
     if control == 'prior' and shots:
         return f'zero-shot, class prior of the {shots}-shot supports'
     if shots:
         return f'{shots}-shot'
-    return CONTROLS['oracle-prior' if control == 'prior' else control]
+    return CONTROLS[{'prior': 'oracle-prior', 'zero-shot': None}.get(control, control)]
 
 
 def adaptation_text(result: Mapping[str, Any]) -> str:

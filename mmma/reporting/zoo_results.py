@@ -172,10 +172,11 @@ def _check_belongs(
         raise ValueError(
             f'{where} is of task {results["task"]!r}, {entry["Config"]} is not.'
         )
-    if results['options'].get('fast_dev_run') or results.get('broken'):
+    options, adapted = results['options'], results['protocol']['name'] == 'adapt'
+    if options.get('fast_dev_run') or results.get('broken') or adapted:
         raise ValueError(
-            f'{where} is not over all clips or videos: test again without '
-            '--fast-dev-run and --skip-broken.'
+            f'{where} is not over all clips or videos, or of adapted weights: test '
+            'again without --fast-dev-run, --skip-broken and --protocol adapt.'
         )
 
 
