@@ -172,34 +172,27 @@ class TrainOptions:
 class TestOptions:
     """Choices in testing; what is said of them is the command's help.
 
-        Attributes:
-            work_dir (DIR): default: work_dirs/<model>_<data>/<protocol>
-            launcher: how several processes were started
-            subset: Clips or videos that are tested.
-    <<<<<<< HEAD
-            adapt (linear|prototype|finetune): fewshot: refit the classifier (default),
-                compare with class means, or train the model
-            cache: fewshot, --rerank: neither use nor keep features on disk
-            rerank (K): let a small network look again at the K likeliest actions of a clip,
-                trained on the source's train clips; val chooses its weight
-    =======
-            adapt (METHOD): fewshot: refit the classifier (linear, the default), compare
-                with class means (prototype), or train the model (finetune); adapt: bn, t3a,
-                tent, pseudo or all that fit (default)
-            cache: fewshot, adapt: neither use nor keep features on disk
-    >>>>>>> 0858538 (Adaptation to a target without labels: batch norms, T3A, Tent, pseudo-labels)
-            class_set: classes of MCA and macro F1: with truth (default), with truth or
-                prediction, all
-            body_scores: body scores: sum of a group's actions (default), group of the top
-                action, or the model's own
-            skip_broken: leave out clips or videos that cannot be read; the results name
-                them
-            trust: load the checkpoint even if it is a pickle that can run code
-            allow_simulated: test weights that were trained on simulated data on real data
-            allow_extractor: test on skeletons of another extractor than the weights were
-                trained on
-            preset: as the MAC challenge ranks: --class-set union --body-scores top1; in
-                detection the mean over tIoU 0.2, 0.5 and 0.7
+    Attributes:
+        work_dir (DIR): default: work_dirs/<model>_<data>/<protocol>
+        launcher: how several processes were started
+        subset: Clips or videos that are tested.
+        adapt (METHOD): fewshot: refit the classifier (linear, default), compare with
+            class means (prototype), or finetune; adapt: bn, t3a, tent, pseudo, or all
+        cache: fewshot, adapt, --rerank: neither use nor keep features on disk
+        rerank (K): let a small network look again at the K likeliest actions of a clip,
+            trained on the source's train clips; val chooses its weight
+        class_set: classes of MCA and macro F1: with truth (default), with truth or
+            prediction, all
+        body_scores: body scores: sum of a group's actions (default), group of the top
+            action, or the model's own
+        skip_broken: leave out clips or videos that cannot be read; the results name
+            them
+        trust: load the checkpoint even if it is a pickle that can run code
+        allow_simulated: test weights that were trained on simulated data on real data
+        allow_extractor: test on skeletons of another extractor than the weights were
+            trained on
+        preset: as the MAC challenge ranks: --class-set union --body-scores top1; in
+            detection the mean over tIoU 0.2, 0.5 and 0.7
     """
 
     __test__ = False  # not a pytest class
@@ -227,10 +220,9 @@ class TestOptions:
             _rank_as_mac(cfg, root, vars(self), 'test_evaluator')
         if self.adapt:
             name = cfg.protocol.name
-            key = {'fewshot': 'fewshot.adapt', 'adapt': 'adapt.method'}.get(name)
-            if not key:
+            if name not in ('fewshot', 'adapt'):
                 raise ValueError(f'--adapt is no option of protocol {name!r}.')
-            cfg.merge_from_dict({key: self.adapt})
+            cfg[name]['adapt' if name == 'fewshot' else 'method'] = self.adapt
         _test_only(cfg, self.work_dir or folder / 'test', self)
         set_environment(cfg, self.launcher)
         cfg.test_dataloader.dataset.subset = self.subset
