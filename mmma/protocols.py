@@ -28,6 +28,7 @@ from typing import Any
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 
 PROTOCOLS = ('indomain', 'zeroshot', 'fewshot', 'adapt')
+_ADAPTING = {'fewshot': 'few-shot', 'adapt': 'adaptation without labels'}
 REST = 'rest'
 """Source of a model that all domains but its one target train."""
 
@@ -46,15 +47,13 @@ class Protocol:
     Attributes:
         name: One of ``PROTOCOLS``.
         domain: ``all`` or the one domain of ``indomain``.
-        target: Domains that all but ``indomain`` test on; by default all but the
-            source.
+        target: Domains that all but ``indomain`` test on; default: all but the source.
         shots: Support clips per class of ``fewshot``, one experiment for each.
         runs: Support draws per number of shots.
         strict_shots: A class with too few clips is an error, not a smaller support.
         seed: Of training, of the support draws, of the order of clips adapted to.
         domains: All domains of the data.
-        source: The one that all but ``indomain`` train on; or ``rest``, all but the
-            target.
+        source: That all but ``indomain`` train on; ``rest``: all but the target.
     """
 
     name: str
@@ -188,10 +187,9 @@ def write_protocol(
     that adapts raises ValueError.
     """
     task = cfg.get('task', 'rec')
-    if task == 'det' and protocol.name not in ('indomain', 'zeroshot'):
-        told = 'few-shot' if protocol.name == 'fewshot' else 'adaptation without labels'
-        told += ' is for recognition; detection takes indomain and zeroshot.'
-        raise ValueError(told)
+    if task == 'det' and protocol.name in _ADAPTING:
+        told = f'{_ADAPTING[protocol.name]} is for recognition'
+        raise ValueError(f'{told}; detection takes indomain and zeroshot.')
     cfg['protocol'] = protocol.as_dict()
     if data_root is not None:
         cfg['data_root'] = str(data_root)

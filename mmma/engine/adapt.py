@@ -1,7 +1,6 @@
 """Adaptation to the clips of a target whose labels nobody sees, and its control.
 
-``bn``: batch norms have the statistics of the clips. Source: Li et al., 'Revisiting
-Batch Normalization For Practical Domain Adaptation', arXiv 1603.04779.
+``bn``: batch norms have the clips' statistics. Source: AdaBN, arXiv 1603.04779.
 ``t3a``: the classifier becomes a template per class: the mean direction of features it
 takes for the class, those of low entropy; its weights are the first of them. Source:
 Iwasawa & Matsuo, NeurIPS 2021; github.com/matsuolab/T3A, adapt_algorithms.py.
@@ -29,7 +28,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,13 +37,11 @@ from mmma.engine.run import Run
 from mmma.engine.weights import unwrapped
 from mmma.evaluation.form import check_value
 from mmma.evaluation.rows import Group
-from mmma.evaluation.scores import ScoreTable, join_tables
-from mmma.taxonomy import check_choice
+from mmma.evaluation.scores import ScoreTable
+from mmma.taxonomy import check_choice, own_table
 
 METHODS = ('bn', 't3a', 'tent', 'pseudo')
-_FORM = {'on': 'train|test', 'control': 'val|train', 'method': 'plain'}
-_FORM |= {'batch_size?': 'int', 'supports?': 'int'}
-_FORM |= dict.fromkeys(('lr', 'confidence', 'proximity'), 'number')
+_FORM = own_table('forms')['adapt']
 Pool = tuple[str, tuple[str, ...], Features]
 """Subset, domains, and clips in the order in which they come, without labels."""
 
@@ -66,8 +62,8 @@ def choose_methods(cfg: Any, model: nn.Module) -> tuple[list[str], dict[str, str
 
     If one is named and does not fit, or none does, ValueError is raised.
     """
-    named = cfg.adapt.method
-    named = [named] if isinstance(named, str) else list(named)
+    given = cfg.adapt.method
+    named = list(given) if isinstance(given, (list, tuple)) else [given]
     for name in named:
         check_choice('adapt.method', name, ('all', *METHODS))
     norms, lacks = _norms(model), {}
@@ -87,9 +83,7 @@ def choose_methods(cfg: Any, model: nn.Module) -> tuple[list[str], dict[str, str
     return [name for name in wanted if name not in left], left
 
 
-def adjust_templates(
-    source: Classifier, features: np.ndarray, supports: int | None
-) -> Classifier:
+def templates(source: Classifier, features: np.ndarray, supports: Any) -> Classifier:
     """A classifier of templates, by T3A, from features (N, views, D) of any clips.
 
     Of each class the ``supports`` of least entropy are kept; None keeps all.
@@ -97,12 +91,12 @@ def adjust_templates(
     x = torch.cat([source.weight, torch.from_numpy(features).mean(dim=1)])  # (K + N, D)
     scores = F.linear(x, source.weight, source.bias).softmax(dim=1)
     labels, order = scores.argmax(dim=1), entropy(scores).argsort(stable=True)
-    x, templates = F.normalize(x, dim=1), torch.zeros_like(source.weight)
+    x, sums = F.normalize(x, dim=1), torch.zeros_like(source.weight)
     for label in labels.unique():
         kept = order[labels[order] == label][: supports or None]
-        templates[label] = x[kept].sum(dim=0)
+        sums[label] = x[kept].sum(dim=0)
     bias = torch.zeros_like(source.bias)
-    return replace(source, weight=F.normalize(templates, dim=1), bias=bias)
+    return replace(source, weight=F.normalize(sums, dim=1), bias=bias)
 
 
 def entropy(scores: Tensor) -> Tensor:
@@ -110,9 +104,7 @@ def entropy(scores: Tensor) -> Tensor:
     return -(scores * scores.clamp_min(1e-30).log()).sum(dim=1)
 
 
-def score_adapt(
-    run: Run, runner: Runner, cached: str | None = None, subset: str = 'test'
-) -> list[Group]:
+def score_adapt(run: Run, runner: Any, cached: str | None, subset: str) -> list[Group]:
     """Of each target zero-shot, and every method with its control.
 
     ``cached`` is the SHA-256 of the weights, to keep features under. ValueError: as of
@@ -129,10 +121,9 @@ def score_adapt(
         labels |= {'left_out': left} if left else {}
         found.append(Group(labels, tested[2].table(), tested[2].broken))
         seeds = [run.protocol.seed, zlib.crc32(target.encode())]
-        part, most = subset if own['on'] == 'test' else 'train', None
-        if part == 'train' and run.cfg.get('fast_dev_run'):
-            most = 8
-        ours = _draw(run, source, (part, (target,)), seeds, most)
+        part = subset if own['on'] == 'test' else 'train'
+        few = 8 if part == 'train' and run.cfg.get('fast_dev_run') else None
+        ours = _draw(run, source, (part, (target,)), seeds, few)
         where, most = (own['control'], run.protocol.train_domains), len(ours[2].names)
         theirs = _draw(run, source, where, seeds, most)
         for method in methods:
@@ -146,9 +137,7 @@ def score_adapt(
     return found
 
 
-def _draw(
-    run: Run, source: FeatureSource, where: Any, seeds: Any, most: int | None
-) -> Pool:
+def _draw(run: Run, source: FeatureSource, where: Any, seeds: Any, most: Any) -> Pool:
     """Clips of a subset of domains, at ``most`` so many, drawn by the seeds."""
     subset, domains = where
     domain_of = {c.clip: c.domain for c in run.clips() if c.subset == subset}
@@ -169,9 +158,8 @@ def _score(
 ) -> tuple[ScoreTable, dict[str, Any]]:
     """Scores of tested clips by a model adapted to a pool, and numbers of it."""
     (*place, clips), (*tested_place, seen) = to, tested
-    online, told = place == tested_place, {'clips': len(clips.names)}
-    batches = -(-len(clips.names) // own['batch_size'])
-    blocks = np.array_split(range(len(clips.names)), batches)
+    online, count = place == tested_place, len(clips.names)
+    blocks = np.array_split(range(count), -(-count // own['batch_size']))
     if method in ('bn', 'tent'):
         dataset = source.dataset(*place, clips.names)
         places = {name: i for i, name in enumerate(dataset.metainfo['clips'])}
@@ -182,33 +170,28 @@ def _score(
             if not rows:
                 model = FeatureSource(source.runner, linear=False)
                 rows = dict(model.stream(tested[0], *tested[1], seen.names))
-        return Features.join(rows).table().select(seen.names), told
-    layer = source_classifier(source.runner.model)
+        return Features.join(rows).table().select(seen.names), {'clips': count}
+    layer, told = source_classifier(source.runner.model), {'clips': count}
     if method == 't3a' and online:
-        tables = []
+        scores = []
         for block in blocks:
-            known, part = (
-                clips.features[: block[-1] + 1],
-                [clips.names[i] for i in block],
-            )
-            now = adjust_templates(layer, known, own['supports'])
-            tables.append(with_bodies(now, clips.take(part)))
-        return join_tables(tables).select(seen.names), told
+            now = templates(layer, clips.features[: block[-1] + 1], own['supports'])
+            scores.append(now.predict(clips.features[block]))
+        table = with_bodies(layer, np.concatenate(scores), clips)
+        return table.select(seen.names), told
     if method == 't3a':
-        layer = adjust_templates(layer, clips.features, own['supports'])
+        layer = templates(layer, clips.features, own['supports'])
     else:
         sure = clips.scores.max(axis=1) >= own['confidence']
         told['sure'] = int(sure.sum())
         if sure.any():
             given = clips.features[sure], clips.scores[sure].argmax(axis=1)
             layer = adapt_linear(layer, *given, own['proximity'])
-    return with_bodies(layer, seen), told
+    return with_bodies(layer, layer.predict(seen.features), seen), told
 
 
 @contextmanager
-def adapted(
-    runner: Runner, loader: Any, rate: float | None = None, online: bool = False
-) -> Iterator[dict[str, Row]]:
+def adapted(runner: Any, loader: Any, rate: float | None, online: bool) -> Iterator:
     """A copy of a runner's model with adapted norms, until the ``with`` block ends.
 
     With a ``rate`` by Tent; if it is ``online``, come the rows that it gave on its way.
@@ -222,8 +205,7 @@ def adapted(
             optimizer = torch.optim.Adam([p.requires_grad_() for p in moved], rate)
             rows = _pass(model, loader, optimizer)
         if not (rate and online):
-            rows = {}
-            _pass(model, loader)
+            rows = _pass(model, loader) and {}
         model.eval()
         yield rows
     finally:

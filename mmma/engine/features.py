@@ -313,9 +313,8 @@ class FeatureSource:
         for _ in range(0, len(blocks), per_round * world):
             own: dict[str, Row | None] = {}
             for batch in islice(batches, per_round):
-                for sample, seen in zip(*batch, strict=True):
-                    row = row_of(sample, seen)
-                    own[sample.clip] = None if sample.get('broken') else row
+                for one, seen in zip(*batch, strict=True):
+                    own[one.clip] = None if one.get('broken') else row_of(one, seen)
             parts = dist.all_gather_object(own)
             yield {name: row for part in parts for name, row in part.items()}
 

@@ -281,7 +281,7 @@ def score_fewshot(
                     table = replace(zero_shot, scores=scores)
                     found.append(Group(control, table, broken))
                 if isinstance(source, Classifier):
-                    table = _adapt(source, settings, own.features, actions, tested)
+                    table = _adapt(source, settings, (own.features, actions), tested)
                 else:
                     seeds = (protocol.seed, number, zlib.crc32(target.encode()))
                     with finetuned(source, target, own.names, settings, seeds):
@@ -294,26 +294,20 @@ def score_fewshot(
 
 
 def _adapt(
-    source: Classifier,
-    settings: Mapping[str, Any],
-    supports: np.ndarray,
-    actions: np.ndarray,
-    tested: Features,
+    source: Classifier, settings: Mapping[str, Any], known: Any, tested: Features
 ) -> ScoreTable:
-    """Scores of an adapted classifier."""
+    """Scores of a classifier adapted to features of supports and their actions."""
     if settings['adapt'] == 'prototype':
         options = (len(source.bias), settings['temperature'])
-        scores = prototype_scores(supports, actions, tested.features, *options)
-        return with_bodies(source, tested, scores)
-    adapted = adapt_linear(source, supports, actions, settings['proximity'])
-    return with_bodies(adapted, tested)
+        scores = prototype_scores(*known, tested.features, *options)
+    else:
+        adapted = adapt_linear(source, *known, settings['proximity'])
+        scores = adapted.predict(tested.features)
+    return with_bodies(source, scores, tested)
 
 
-def with_bodies(
-    source: Classifier, tested: Features, scores: np.ndarray | None = None
-) -> ScoreTable:
-    """Its scores of clips, or those, fused with bodies as the source's head does."""
-    scores = source.predict(tested.features) if scores is None else scores
+def with_bodies(source: Classifier, scores: Any, tested: Features) -> ScoreTable:
+    """Scores of clips, fused with bodies as the source's head does."""
     bodies = tested.body_scores
     if bodies is not None and source.fusion_weight:  # the body classifier stays
         scores = fuse_body_scores(scores, bodies, source.body_of, source.fusion_weight)

@@ -147,8 +147,8 @@ def score_protocol(
     Returns:
         For ``indomain`` one group over all tested domains; for ``zeroshot`` one per
         target; for ``fewshot`` per target: zero-shot, its controls, and per number of
-        shots and run the control of the prior and the adapted scores; for ``adapt``
-        those of :func:`score_adapt`.
+        shots and run the control of the prior and the adapted scores; or as
+        :func:`score_adapt` says.
     """
     if (protocol := run.protocol).name == 'adapt':
         return score_adapt(run, runner, cached, subset)
@@ -202,6 +202,7 @@ def summarize(
         seen = sorted(set(seen) & set(protocol.target))
     fewshot, told = protocol.name == 'fewshot', origin['selected_on']
     reranked = origin.get('rerank')
+    adapted = adapt_settings(cfg) if protocol.name == 'adapt' else {}
     chosen_by = {'by': 'last'} if told is None else None
     if told:  # else the weights do not say
         targets = protocol.target if protocol.name != 'indomain' else ()
@@ -224,6 +225,7 @@ def summarize(
             'fast_dev_run': bool(cfg.get('fast_dev_run')),
             'skip_broken': options.skip_broken,
             'allow_extractor': options.allow_extractor,
+            **{f'adapt.{key}': value for key, value in adapted.items()},
         },
         'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
         **({'rerank': reranked} if reranked else {}),
@@ -257,11 +259,7 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
         'body_scores': evaluator.get('body_scores', 'sum'),
     }
     trained = [counts[action] for action in range(run.space.num_actions)]
-    chosen = EvaluationOptions(**record, train_counts=trained)
-    if run.protocol.name == 'adapt':
-        settings = adapt_settings(run.cfg)
-        record |= {f'adapt.{key}': value for key, value in settings.items()}
-    return clips, chosen, record
+    return clips, EvaluationOptions(**record, train_counts=trained), record
 
 
 def _environment() -> dict[str, str]:
@@ -315,8 +313,7 @@ def scored_truth(run: Run, groups: Sequence[Group]) -> tuple[Any, Any, LabelSpac
 def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
     """Write the scores or detections that were tested.
 
-    Few-shot writes several files, as ``scores_street_5shot_run0.npz``, and so does
-    adaptation.
+    A protocol that adapts has several files, as ``scores_street_5shot_run0.npz``.
     """
     if run.task == 'det':
         found = Segments.concat([group.table['action'] for group in groups])

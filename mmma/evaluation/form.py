@@ -151,9 +151,8 @@ def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) ->
     checks = _detection_checks if results['task'] == 'det' else _recognition_checks
     for run in results['runs']:
         place = next(filter(None, map(run.get, PLACES)), '?')
-        told = 'shots', 'method', 'control', 'run'
-        labels = [f'{k} {run[k]}' for k in told if k in run]
-        label = ', '.join([place, *labels])
+        told = [k for k in ('shots', 'method', 'control', 'run') if k in run]
+        label = ', '.join([place, *(f'{k} {run[k]}' for k in told)])
         try:
             for what, found, expected, tolerance in checks(results, run):
                 if found is None and whole:

@@ -106,10 +106,15 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
 
 def file_tag(row: Mapping[str, Any]) -> str:
     """End of the name of a score file, by the labels of the row of results."""
-    parts = [row['target'], row.get('method')]
-    parts += [f'{row["shots"]}shot'] if 'shots' in row else []
-    parts += [row.get('control'), f'run{row["run"]}' if 'run' in row else None]
-    return ''.join(f'_{part}' for part in parts if part)
+    forms = {
+        'target': '',
+        'method': '',
+        'shots': '{}shot',
+        'control': '',
+        'run': 'run{}',
+    }
+    known = ((form or '{}').format(row[k]) for k, form in forms.items() if k in row)
+    return ''.join(f'_{part}' for part in known)
 
 
 def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:

@@ -172,8 +172,8 @@ def _check_belongs(
         raise ValueError(
             f'{where} is of task {results["task"]!r}, {entry["Config"]} is not.'
         )
-    options, adapted = results['options'], results['protocol']['name'] == 'adapt'
-    if options.get('fast_dev_run') or results.get('broken') or adapted:
+    adapted = results['protocol']['name'] == 'adapt'
+    if adapted or results['options'].get('fast_dev_run') or results.get('broken'):
         raise ValueError(
             f'{where} is not over all clips or videos, or of adapted weights: test '
             'again without --fast-dev-run, --skip-broken and --protocol adapt.'
