@@ -10,11 +10,10 @@ github.com/DequanWang/tent, tent.py; of layer norms Niu et al., ICLR 2023.
 ``pseudo``: the classifier is refitted, as in few-shot, to clips that the model is sure
 of. Source: Lee, 'Pseudo-Label', ICML 2013 workshop; the threshold as in FixMatch.
 
-On the target's train subset a model is adapted, then frozen: no tested clip has a part
-in the score of another. On the tested clips themselves T3A and Tent are online, as
-published: a batch is scored with what it and those before it gave. Clips come in an
-order drawn by the seed, for that of a table may go by class. The control does the same
-with as many clips of the source: what that gains, the target's clips did not give.
+On the target's train subset a model is adapted, then frozen. On the tested clips T3A
+and Tent are online, as published: a batch is scored with what it and those before it
+gave. The seed draws the order of clips: that of a table may go by class. The control
+does the same with as many clips of the source: what it gains, the target did not give.
 """
 
 import copy
@@ -58,10 +57,7 @@ def adapt_settings(cfg: Any) -> dict[str, Any]:
 
 
 def choose_methods(cfg: Any, model: nn.Module) -> tuple[list[str], dict[str, str]]:
-    """Methods of ``cfg.adapt`` that fit a model, and why others of them do not.
-
-    If one is named and does not fit, or none does, ValueError is raised.
-    """
+    """Methods of ``cfg.adapt`` that fit a model, else ValueError; why others do not."""
     given = cfg.adapt.method
     named = list(given) if isinstance(given, (list, tuple)) else [given]
     for name in named:
@@ -95,8 +91,7 @@ def templates(source: Classifier, features: np.ndarray, supports: Any) -> Classi
     for label in labels.unique():
         kept = order[labels[order] == label][: supports or None]
         sums[label] = x[kept].sum(dim=0)
-    bias = torch.zeros_like(source.bias)
-    return replace(source, weight=F.normalize(sums, dim=1), bias=bias)
+    return replace(source, weight=F.normalize(sums, dim=1), bias=0 * source.bias)
 
 
 def entropy(scores: Tensor) -> Tensor:
@@ -107,8 +102,7 @@ def entropy(scores: Tensor) -> Tensor:
 def score_adapt(run: Run, runner: Any, cached: str | None, subset: str) -> list[Group]:
     """Of each target zero-shot, and every method with its control.
 
-    ``cached`` is the SHA-256 of the weights, to keep features under. ValueError: as of
-    :func:`choose_methods`, or no clip to adapt to.
+    ``cached`` is the SHA-256 of weights whose features are kept, or None.
     """
     own, found = adapt_settings(run.cfg), []
     methods, left = choose_methods(run.cfg, runner.model)
@@ -227,8 +221,7 @@ def _pass(model: nn.Module, loader: Any, optimizer: Any = None) -> dict[str, Row
                 optimizer.zero_grad()
                 entropy(scores).mean().backward()
                 optimizer.step()
-        none = np.zeros((1, 0), np.float32)
-        rows |= {sample.clip: row_of(sample.detach(), none) for sample in samples}
+        rows |= {s.clip: row_of(s.detach(), np.zeros((1, 0))) for s in samples}
     return rows
 
 

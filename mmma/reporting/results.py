@@ -90,13 +90,13 @@ def _measured_by(results: Results) -> dict[str, Any]:
     data, options = results['data'], results['options']
     shared = ('name', 'fingerprint', 'simulated', 'packed', 'incomplete')
     told = {
-        'adapted without labels': results['protocol']['name'] == 'adapt',
         'data.skeleton_layout': data.get('skeleton_layout'),
         'protocol.source': source_of(results),
         'selected_on': selection_of(results),
     }
     return {
         'task': results['task'],
+        'adapted without labels': results['protocol']['name'] == 'adapt',
         **{f'data.{key}': data.get(key) for key in shared},
         **{f'options.{key}': options[key] for key in sorted(options)},
         **{k: v for k, v in told.items() if v not in (None, 'unknown')},

@@ -90,7 +90,7 @@ def test_the_best_is_calibrated_and_its_reliability_drawn(
     flags[1] = 'fewshot'
     status, _ = run_test(video_root, work_dir, *flags, str(drawn), **checkpoint)
     assert status == 2
-    assert 'which few-shot adapts' in capsys.readouterr().err
+    assert 'which this protocol adapts' in capsys.readouterr().err
 
 
 def test_indomain_reports_the_pooled_row_and_each_domain(video_root, work_dir):

@@ -155,7 +155,6 @@ def test_training_follows_from_the_seeds_and_is_undone(runner):
     assert not changed(first, train(runner))
     assert changed(first, train(runner, seeds=(0, 2)))
     assert all(p.requires_grad and p.grad is None for p in runner.model.parameters())
-    assert not runner.model.training
 
 
 def test_the_model_is_restored_after_an_error(runner):
