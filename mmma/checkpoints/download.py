@@ -126,11 +126,8 @@ def shown_url(url: str) -> str:
 def local_path(place: str) -> Path | None:
     """The path that a URL or path is on this machine; None for one on the network.
 
-    ``package://NAME/PATH`` is a file of an installed Python package.
-
-    Raises:
-        ValueError: A URL of another kind.
-        ModuleNotFoundError: The package is not installed.
+    ``package://NAME/PATH`` is a file of a Python package. Raises ModuleNotFoundError
+    where that is not installed, and ValueError for a URL of another kind.
     """
     if '://' not in place:
         return Path(place).expanduser()
@@ -150,8 +147,7 @@ def local_path(place: str) -> Path | None:
     if parts.scheme.lower() == 'file' and parts.netloc in ('', 'localhost'):
         return Path(url2pathname(parts.path))
     raise ValueError(
-        f'{shown_url(place)}: use http://, https://, file:/// or package://, or a '
-        'folder.'
+        f'{shown_url(place)}: use http://, https://, file:///, package:// or a folder.'
     )
 
 

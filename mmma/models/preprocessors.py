@@ -1,8 +1,7 @@
 """Preprocessors: a batch of samples to the input of a network, on its device.
 
 Heatmap volumes have every joint or limb as a channel. Only pixels near one are
-computed, for all frames and clips at once, on the device of the keypoints. The numbers
-are those of MMAction2's ``GeneratePoseTarget``.
+computed, of all frames at once. Numbers are of MMAction2's ``GeneratePoseTarget``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
@@ -48,8 +48,7 @@ def draw_heatmaps(
     A joint is ``score * exp(-d^2 / (2 sigma^2))``, with d the distance from it. A limb
     has the distance from its line and the lower score of its ends; one shorter than a
     pixel is drawn as its first joint. Both end three sigmas around, at whole pixels
-    rounded towards 0. A joint with score 0 or with NaN is missing; neither it nor its
-    limbs are drawn.
+    rounded towards 0. A joint with score 0 or NaN is missing, with its limbs.
 
     From keypoints (N, M, T, V, 2), pixels of the volume, and scores (N, M, T, V), to
     (N, C, T, H, W), float32; ``limbs`` are both ends of each, or None for joints.
@@ -175,14 +174,52 @@ def _spread(counts: Tensor) -> tuple[Tensor, Tensor]:
     return owners, numbers.sub_(begins.index_select(0, owners))
 
 
+@torch.no_grad()
+def move_camera(clips: Tensor, prob: float, shake: float, clutter: float) -> Tensor:
+    """Film clips (N, T, C, H, W) again, by hand and with more behind.
+
+    With ``prob`` each: a clip moves along a smooth path over about ``shake`` of its
+    size; a still of another clip of the batch, magnified and moving over up to half the
+    size, is blended in by a share of up to ``clutter``.
+
+    Source: after Wang et al., 'Removing the Background by Adding the Background', CVPR
+    2021, whose still stands. Sizes are our own, drawn wide.
+    """
+    count, length = clips.shape[:2]
+    moves, mixes = torch.rand(2, count, device=clips.device) < prob
+    zoom, reach, share, *place = torch.rand(5, count, device=clips.device)
+    clips = _film(clips, shake * moves, 0 * zoom, zoom.new_zeros(count, 2))
+    stills = clips.roll(1, 0)[torch.arange(count), torch.randint(length, (count,))]
+    stills = stills[:, None].expand_as(clips)
+    place = torch.stack(place, 1) * 0.6 - 0.3
+    stills = _film(stills, reach * 0.5, zoom * 1.32 - 0.92, place)
+    return torch.lerp(clips, stills, (share * clutter * mixes).view(-1, 1, 1, 1, 1))
+
+
+def _film(clips: Tensor, reach: Tensor, zoom: Tensor, place: Tensor) -> Tensor:
+    """Clips along smooth paths around a place (N, 2), magnified by exp(zoom) (N,)."""
+    count, length = clips.shape[:2]
+    drift, rate, start, high = torch.rand(4, count, 2, 1, device=clips.device)
+    at = torch.arange(length, device=clips.device) / length
+    wave = (2 * torch.pi * ((0.3 + 2.2 * rate) * at + start)).sin()
+    path = (2 * drift - 1) * at + 0.5 * high * wave  # (N, 2, T)
+    path = (path - path.mean(-1, keepdim=True)) * reach[:, None, None]
+    seen = torch.zeros(count, length, 2, 3, device=clips.device)
+    seen[..., 0, 0] = seen[..., 1, 1] = (-zoom).exp()[:, None]
+    seen[..., 2] = 2 * (path + place[..., None]).transpose(1, 2)
+    frames, how = clips.flatten(0, 1), dict(align_corners=False)
+    grid = F.affine_grid(seen.flatten(0, 1), list(frames.shape), **how)
+    return F.grid_sample(frames, grid, padding_mode='reflection', **how).view_as(clips)
+
+
 @MODELS.register_module()
 class FrameDifferencePreprocessor(ActionDataPreprocessor):
     """Replace each frame by its difference to the next one.
 
-    Static background, clothes and light cancel, which is what a network without
-    pretrained weights learns first. The last difference of a view stands twice, so
-    that the number of frames stays. ``mean`` cancels as well: ``std`` sets the scale.
-
+    Static background, clothes and light cancel, which networks learn first. The last
+    difference of a view stands twice, so that the number of frames stays. ``mean``
+    cancels as well: ``std`` sets the scale. What moves with the camera does not cancel:
+    ``camera``, arguments of :func:`move_camera`, teaches in training to look past it.
     A view has ``num_frames``, and samples are, by ``format_shape``, ``NCHW``
     (S, C, H, W) of S frames, all views in a row, or ``NCTHW`` (views, C, T, H, W).
 
@@ -194,13 +231,19 @@ class FrameDifferencePreprocessor(ActionDataPreprocessor):
     """
 
     def __init__(
-        self, num_frames: int, format_shape: str = 'NCHW', **kwargs: Any
+        self,
+        num_frames: int,
+        format_shape: str = 'NCHW',
+        camera: Mapping[str, float] | None = None,
+        **kwargs: Any,
     ) -> None:
         check_choice('format_shape', format_shape, ('NCHW', 'NCTHW'))
         if num_frames < 2:
             raise ValueError(f'num_frames is {num_frames}: a difference takes 2.')
+        if camera and format_shape != 'NCHW':
+            raise ValueError(f'camera moves NCHW, not {format_shape}: leave it out.')
         super().__init__(format_shape=format_shape, **kwargs)
-        self.num_frames = num_frames
+        self.num_frames, self.camera = num_frames, camera
 
     def preprocess(
         self, inputs: list[Tensor], data_samples: list, training: bool = False
@@ -218,6 +261,8 @@ class FrameDifferencePreprocessor(ActionDataPreprocessor):
                 'num_frames the clip_len of the pipeline.'
             )
         views = clips.unflatten(axis, (-1, self.num_frames))
+        if training and self.camera:
+            views = move_camera(views.flatten(0, 1), **self.camera).view_as(views)
         steps = views.diff(dim=axis + 1)
         last = steps.narrow(axis + 1, self.num_frames - 2, 1)
         return torch.cat([steps, last], axis + 1).flatten(axis, axis + 1), data_samples
@@ -228,10 +273,8 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     """Draw the heatmap volumes of a batch from its joints, on the model's device.
 
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
-    in pixels; a clip comes to the device in a thousandth of the volume's bytes.
-
-    ``layout`` and ``joints`` are as given to ``LoadSkeleton``; ``limbs`` None draws
-    joints, else the limbs ``body17``, ``tree``, or pairs of joints.
+    in pixels. ``layout`` and ``joints`` are as of ``LoadSkeleton``; ``limbs`` is None
+    for joints, else ``body17``, ``tree``, or pairs of joints.
 
     Raises:
         ValueError: An unknown layout, set, joint or limb.

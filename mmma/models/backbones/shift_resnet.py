@@ -1,9 +1,8 @@
 """TSM, GC-TSM and MANet: ResNets that shift channels in time.
 
 Sources: Hao et al., 'Group Contextualization for Video Recognition', CVPR 2022;
-haoyanbin918/Group-Contextualization, b99be50a. Lin et al., 'TSM: Temporal Shift Module
-for Efficient Video Understanding', ICCV 2019; open-mmlab/mmaction2, resnet_tsm.py,
-4d6c9347.
+haoyanbin918/Group-Contextualization, b99be50a. Lin et al., 'TSM', ICCV 2019;
+open-mmlab/mmaction2, resnet_tsm.py, 4d6c9347.
 """
 
 import warnings
@@ -104,10 +103,9 @@ class GroupContext(nn.Module):
     channels, and multiplies it. The first groups get L, T, S and G; with ``cdiv`` above
     4 the others stay as they are.
 
-    Weights that a run starts from may lack all of this (an ImageNet or TSM file): the
-    gates then keep their start, near 0.5 everywhere, which halves the features. Warm
-    up the learning rate. The released code defines a BN of the spatial gate, and by a
-    second ``forward`` leaves it out: ``s_use_bn`` is False for the released weights.
+    Weights to start from may lack all of this: the gates then keep their start, near
+    0.5, which halves the features; warm up. The released code defines a BN of the
+    spatial gate, and does not run it: ``s_use_bn`` is False for the released weights.
 
     Raises:
         ValueError: ``cdiv`` is below 4, or does not divide ``channels``.
@@ -156,9 +154,8 @@ _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str]:
     """New names by old ones of weights that other programs name otherwise.
 
-    Of torchvision, MMAction2 (``ResNet``, ``ResNetTSM``), TSM, Group-Contextualization
-    (both under ``base_model.``) and MANet, without ``module.``; under the prefix of the
-    backbone in the model or bare. Empty for weights to drop.
+    Of torchvision, MMAction2, TSM, Group-Contextualization (both under ``base_model.``)
+    and MANet; under the prefix of the backbone or bare. Empty for weights to drop.
 
     Source: mit-han-lab/temporal-shift-module; haoyanbin918/Group-Contextualization,
     b99be50a; VUT-HFUT/Micro-Action, e38d2417.
@@ -224,8 +221,7 @@ class ShiftedConv(nn.Module):
 class ShiftBottleneck(nn.Module):
     """Bottleneck: shift, conv1, conv2, (gates), conv3, and the input added.
 
-    ``context`` and ``shift`` (``num_segments``, ``shift_div``, ``squeeze``) are as of
-    :class:`ShiftResNet`; the output has four times as many channels as ``planes``.
+    The rest is as of :class:`ShiftResNet`; the output has ``4 * planes`` channels.
     """
 
     def __init__(
@@ -264,21 +260,17 @@ class ShiftBottleneck(nn.Module):
 class ShiftResNet(BaseModule):
     """ResNet of bottlenecks that see their neighbours in time, for Recognizer2D.
 
-    As it is: TSM-R50, with MMAction2's names of weights (its ``ResNetTSM`` has the
-    width and depths of ResNet only). With ``context``: GC-TSM, gates between conv2 and
-    its ReLU in every block. With ``squeeze=4``: MANet, channel gates before every
-    shift. Every block shifts; MMAction2 shifts every other one from ResNet-101 on.
-
-    Loads files of MMAction2, torchvision, TSM, Group-Contextualization and MANet
-    (whose unused ``action_p2_*`` are dropped). A file to start from may lack all gates.
+    As it is: TSM-R50. With ``context``: GC-TSM, gates between conv2 and its ReLU in
+    every block. With ``squeeze=4``: MANet, channel gates before every shift. Every
+    block shifts; MMAction2 shifts every other one from ResNet-101 on. Loads files of
+    all these and of torchvision, which may lack all gates.
 
     Args:
         stage_blocks: Blocks of the stages; stage i has ``base_channels * 2**i`` planes.
         base_channels: Channels of the stem.
         num_segments: T, frames of a clip; also in the head.
         shift_div: One part of the channels in so many is shifted each way.
-        context: Arguments of :class:`GroupContext`, ``cdiv`` and ``s_use_bn``; an
-            empty dict is the released form but for the BN of its spatial gate.
+        context: Arguments of :class:`GroupContext`, ``cdiv`` and ``s_use_bn``.
         squeeze: Reduction of channel gates before the shifts; 0 for none.
 
     Raises:
@@ -313,13 +305,7 @@ class ShiftResNet(BaseModule):
 
     def init_weights(self) -> None:
         """Draw the weights: He normal, and of the gates as they say."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                weight = module.weight
-                nn.init.kaiming_normal_(weight, mode='fan_out', nonlinearity='relu')
-        for module in self.modules():
-            if isinstance(module, GroupContext):
-                module.init_weights()
+        draw_weights(self)
 
     def forward(self, imgs: Tensor) -> Tensor:
         """Features (N*T, D, H/32, W/32), of four stages, of frames (N*T, 3, H, W)."""
@@ -334,13 +320,22 @@ class ShiftResNet(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+def draw_weights(net: nn.Module) -> None:
+    """Draw weights of a network: He normal, and of the gates as they say."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+    for module in net.modules():
+        if isinstance(module, GroupContext):
+            module.init_weights()
+
+
 def check_clips(imgs: Tensor, num_segments: int) -> None:
     """Refuse (ValueError) frames (N*T, ...) that are no whole number of clips."""
-    if len(imgs) % num_segments:
+    if len(imgs) % (known := num_segments):
         raise ValueError(
-            f'{len(imgs)} frames are no whole number of clips of {num_segments}: '
-            f'sample clip_len={num_segments} frames, or set num_segments in backbone '
-            'and head.'
+            f'{len(imgs)} frames are no whole number of clips of {known}: sample '
+            f'clip_len={known} frames, or set num_segments in backbone and head.'
         )
 
 

@@ -16,6 +16,7 @@ from mmma.datasets.transforms.rgb import (
     DecodeFrames,
     OpenVideo,
     PackClip,
+    SquareFrames,
     UniformFrames,
     frames_shown,
     with_views,
@@ -305,3 +306,12 @@ def test_what_cannot_be_changed(steps, options, message):
     pipeline = [dict(type=step, crop_size=(8, 9)) for step in steps]
     with pytest.raises(ValueError, match=message):
         with_views(pipeline, **options)
+
+
+def test_frames_become_squares_of_their_height():
+    frame = np.arange(7, dtype=np.uint8)[None, :, None].repeat(4, 0).repeat(3, 2)
+    for width, columns in ((7, [1, 2, 3, 4]), (1, [0, 0, 0, 0]), (4, [0, 1, 2, 3])):
+        imgs = [frame[:, :width]]
+        found = SquareFrames()(dict(imgs=imgs, img_shape=(4, width)))
+        assert found['img_shape'] == found['imgs'][0].shape[:2] == (4, 4)
+        assert found['imgs'][0][2, :, 0].tolist() == columns
