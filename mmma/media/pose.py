@@ -36,7 +36,10 @@ from mmma.processes import CRASHED, map_in_processes
 from mmma.taxonomy import check_choice
 from mmma.video import PyAVReader
 
-BACKENDS = {'mediapipe': 'mmma.media.mediapipe', 'rtmlib': 'mmma.media.rtmlib'}
+BACKENDS = {
+    **{name: f'mmma.media.{name}' for name in ('mediapipe', 'rtmlib', 'litert')},
+    **dict.fromkeys(('litert-full', 'litert-lite'), 'mmma.media.litert'),
+}
 """Module of each backend: ``describe(options)`` names it without loading its library
 (and says what is missing), ``build(options)`` loads it."""
 
@@ -57,10 +60,10 @@ class PoseOptions:
     """Options of an extractor.
 
     Attributes:
-        backend (mediapipe|rtmlib): One of ``BACKENDS``.
+        backend (mediapipe|rtmlib|litert|litert-full|litert-lite): One of ``BACKENDS``.
         persons (M): rtmlib: most per clip
         smooth: mediapipe: smooth the body over time; damps small motion
-        models (DIR): rtmlib: det.onnx and pose.onnx
+        models (DIR): rtmlib: det.onnx and pose.onnx; litert: archives of its networks
         device (D): rtmlib: cpu, cuda, cuda:N
         skeletons (ROOT): Those of the data root of the videos, instead of finding any.
 

@@ -142,7 +142,7 @@ def test_labels_of_hands_are_those_of_a_mirrored_picture():
     ('options', 'message'),
     [
         ({'persons': 2}, 'BlazePose finds one person'),
-        ({'models': '.'}, 'only rtmlib takes files'),
+        ({'models': '.'}, 'brings its own, unlike rtmlib'),
     ],
 )
 def test_options_of_the_other_backend(options, message):
