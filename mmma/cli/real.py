@@ -28,8 +28,8 @@ data DATA (path): data root, as convert.py writes it
 --epochs N (int): of each training
 --runs N (int): few-shot support draws
 --batch-size N (int): of a training, per process
---backend mediapipe|rtmlib = mediapipe: of pose
---models DIR (path): of rtmlib
+--backend mediapipe|rtmlib|litert = mediapipe: of pose
+--models DIR (path): of rtmlib or litert
 *workers
 --amp: train in mixed precision
 --skip-broken: go on without videos that cannot be read; the results name them

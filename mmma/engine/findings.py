@@ -51,8 +51,8 @@ class InferenceOptions:
         allow_simulated: use weights that were trained on simulated data
         allow_extractor: use skeletons of another extractor than the weights were
             trained on
-        pose_backend (mediapipe|rtmlib): What finds joints.
-        pose_models (DIR): rtmlib: det.onnx and pose.onnx
+        pose_backend (mediapipe|rtmlib|litert): What finds joints.
+        pose_models (DIR): rtmlib: det.onnx and pose.onnx; litert: its archives
         persons: rtmlib: most per video
         smooth: mediapipe: smooth the body over time
         skeletons (ROOT): those of a data root, whose videos these are

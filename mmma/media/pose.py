@@ -36,10 +36,8 @@ from mmma.processes import CRASHED, map_in_processes
 from mmma.taxonomy import check_choice
 from mmma.video import PyAVReader
 
-BACKENDS = {
-    **{name: f'mmma.media.{name}' for name in ('mediapipe', 'rtmlib', 'litert')},
-    **dict.fromkeys(('litert-full', 'litert-lite'), 'mmma.media.litert'),
-}
+_NAMES = 'mediapipe', 'rtmlib', 'litert', 'litert-full', 'litert-lite'
+BACKENDS = {name: f'mmma.media.{name.partition("-")[0]}' for name in _NAMES}
 """Module of each backend: ``describe(options)`` names it without loading its library
 (and says what is missing), ``build(options)`` loads it."""
 
@@ -105,9 +103,7 @@ class Extractor(ABC):
 def describe_extractor(options: PoseOptions) -> str:
     """Name, version and options of an extractor, as a skeleton store records them.
 
-    Raises:
-        ValueError: Its library is missing, or an option is not for it.
-        FileNotFoundError: Its model files are missing.
+    ValueError or FileNotFoundError: what it needs is missing, an option is not for it.
     """
     if options.skeletons:
         return read_layout(Path(options.skeletons, 'skeletons')).extractor or 'unknown'
@@ -132,8 +128,7 @@ class VideoFrames:
 
     Raises:
         FileNotFoundError: There is no such file.
-        BrokenVideoError: It cannot be read as video; a frame that does not decode is
-            found on the way.
+        BrokenVideoError: It cannot be read as video, or, on the way, a frame of it.
         ValueError: The span goes beyond the file, or has no frame.
     """
 
@@ -233,10 +228,7 @@ def open_partials(
 ) -> Path:
     """Open the folder of clips that are done before the store is written.
 
-    ``force`` throws away what another extractor has begun.
-
-    Raises:
-        ValueError: Another extractor has begun here.
+    What another extractor has begun is thrown away by ``force``; else ValueError.
     """
     folder = skeletons / name
     header = folder / 'run.json'
@@ -445,9 +437,7 @@ def _kept_stores(
         return kept
     origin = f'{root.path} has skeletons of {old.extractor!r}, not {layout.extractor!r}'
     if any(task not in tasks for task in existing):
-        told = (
-            f'both tasks of a root share one extractor: give --tasks {" ".join(TASKS)}'
-        )
+        told = f'tasks of a root share one extractor: give --tasks {" ".join(TASKS)}'
         raise ValueError(f'{origin}, and {told}')
     if not force:
         raise ValueError(f'{origin}: --force replaces them')
@@ -531,10 +521,7 @@ def write_sheet(
 ) -> list[str]:
     """Write a PNG or JPG picture of some clips spread over a store; gives their names.
 
-    Of each there are five frames, ``height`` pixels high.
-
-    Raises:
-        ValueError: The picture cannot be encoded.
+    Five frames each, ``height`` pixels high; ValueError if it cannot be encoded.
     """
     from mmma.simulation import preview
 

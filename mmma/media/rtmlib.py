@@ -90,19 +90,14 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 
 
 def describe(options: PoseOptions) -> str:
-    """Name, version, model files and options of the extractor.
-
-    Without rtmlib, and with options of others, ValueError is raised.
-    """
+    """Name, version, model files and options; ValueError where these do not fit."""
     if options.smooth:
         raise ValueError('--smooth is an option of mediapipe; rtmlib does not smooth')
     files = model_files(options.models)
     for package in ('rtmlib', 'onnxruntime'):
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
-                f'{package} is not installed: pip install rtmlib onnxruntime '
-                '(onnxruntime-gpu for --device cuda)'
-            )
+            told = 'pip install rtmlib onnxruntime (onnxruntime-gpu for --device cuda)'
+            raise ValueError(f'{package} is not installed: {told}')
     version = importlib.metadata.version('rtmlib')
     marks = (f'{file.stem}={file_sha256(file)[:8]}' for file in files)
     return f'rtmlib {version} {" ".join(marks)} persons={options.persons}'
@@ -114,9 +109,8 @@ def model_files(folder: Path | None) -> list[Path]:
     if folder is None or not all(map(Path.is_file, files)):
         needs = '; '.join(f'{name}: {what}' for name, what in FILES.items())
         where = f'--models {folder}' if folder is not None else 'no --models DIR'
-        raise FileNotFoundError(
-            f'{where}: rtmlib needs two local files. {needs}. They come from {_ZIPS}'
-        )
+        told = f'rtmlib needs two local files. {needs}. They come from {_ZIPS}'
+        raise FileNotFoundError(f'{where}: {told}')
     return files
 
 

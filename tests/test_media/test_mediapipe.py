@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from figure_scenes import pictures
 
+from mmma.data.joints import LAYOUTS
 from mmma.media import mediapipe as mediapipe_backend
 from mmma.media.mediapipe import (
     MediapipeExtractor,
     describe,
     pair_with_wrists,
-    place_hands,
+    to_joints,
 )
 from mmma.media.pose import JOINTS, NUM_JOINTS, PoseOptions
 
@@ -67,17 +68,23 @@ def test_folded_hands(body, hands, sides):
 
 
 def test_placed_hands_keep_points_and_score(body):
-    keypoints, scores = body
-    place_hands(keypoints, scores, [hand_at(42, 205, score=0.7)])
+    names = LAYOUTS['blazepose33'].names
+    points, scores = np.zeros((33, 2)), np.zeros(33)
+    for name in names:
+        if body[1][JOINTS.get(name, 0)]:
+            points[names.index(name)] = body[0][JOINTS[name]]
+            scores[names.index(name)] = 0.8
+    keypoints, scores = to_joints((points, scores), [hand_at(42, 205, score=0.7)])
     assert (scores[RIGHT] == 0.7).all()
     assert not scores[LEFT].any()
     assert keypoints[RIGHT][20].tolist() == [42, 215]
+    assert keypoints[JOINTS['left_wrist']].tolist() == [160, 200]
+    assert scores[JOINTS['left_wrist']] == 0.8
 
 
 def test_without_a_body_the_better_of_two_alike_stays():
-    keypoints, scores = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS)
     hands = [hand_at(1, 1, score=0.9), hand_at(5, 5, score=0.6)]
-    place_hands(keypoints, scores, hands)
+    keypoints, scores = to_joints(None, hands)
     assert keypoints[LEFT][0].tolist() == [1, 1]
     assert not scores[RIGHT].any()
 
