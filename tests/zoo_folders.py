@@ -40,7 +40,8 @@ def make_checkout(folder):
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
     for method, data in read_metafiles(folder).items():
-        recipes = [e for e in data['Models'] if 'Weights' not in e]
+        here = [e for e in data['Models'] if (folder / e['Config']).exists()]
+        recipes = [e for e in here if 'Weights' not in e]
         save_metafile(folder, method, {**data, 'Models': recipes})
     return folder
 
