@@ -5,7 +5,7 @@
 # Numbers: the shift is TSM's for MobileNetV2, in every block that adds its input. The
 # file wants pictures as (x - 127) / 128 (tensorflow/tpu, efficientnet/lite); a third
 # of that std, as differences are small: from the same weights they learn faster than
-# frames. Our own: AdamW at 1e-3 for a batch of 16, 7 epochs, one of warm-up, cosine to
+# frames. Our own: AdamW at 1e-3 for a batch of 16, 6 epochs, one of warm-up, cosine to
 # a hundredth.
 # camera: in training every second clip is moved, and every second has a still of
 # another one moving over it; else differences show the camera alone where it moves.
@@ -65,11 +65,11 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=0.01,
-        T_max=6,
+        T_max=5,
         begin=1,
-        end=7,
+        end=6,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=7, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6, val_interval=1)
