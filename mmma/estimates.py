@@ -280,7 +280,7 @@ def measure_recipe(
 
     given = dict(data_root=root, cfg_options=options)
     cfg = load_config(config, {'protocol': 'indomain'}, **given)
-    posed = cfg.test_dataloader.dataset.get('modality') == 'Pose'
+    posed = 'Pose' in cfg.test_dataloader.dataset.get('modality', 'RGB')
     if posed and not (data := DataRoot(root)).has_skeletons('rec'):
         rng, shape = np.random.default_rng(0), (1, 64, len(WHOLEBODY65.names))
         with SkeletonWriter(data.path, 'rec', WHOLEBODY65) as writer:
@@ -298,7 +298,7 @@ def measure_recipe(
         found['epochs'] = cfg.train_cfg.get('max_epochs', 1)
         found['val_interval'] = cfg.train_cfg.get('val_interval', 1)
         found['params'] = sum(p.numel() for p in model.parameters())
-        found['features'] = cfg.model.cls_head.get('in_channels', 0)
+        found['features'] = getattr(model.cls_head, 'in_channels', 0)
         found['test_load'] = test_load
         model.eval()
         with torch.no_grad():

@@ -94,7 +94,7 @@ class RootDataset(BaseDataset, ABC):
     Attributes:
         noun: What a row is, and the key of its name: ``clip`` or ``video``.
         columns: Key of ``metainfo`` -> key of the rows that it lists.
-        modalities: What ``modality`` may be; only ``RGB`` reads video files.
+        modalities: What ``modality`` may be; with ``RGB`` in it, it reads video files.
 
     Raises:
         FileNotFoundError: There is no such root.
@@ -180,7 +180,7 @@ class RootDataset(BaseDataset, ABC):
         """
         info = super().get_data_info(idx)
         path = info.pop('path')
-        rgb = self.modality == 'RGB'
+        rgb = 'RGB' in self.modality
         info['filename'] = str(self.root.video_path(path)) if rgb else ''
         info.update(index=info['sample_idx'], data_root=self.data_root)
         return info | {'modality': self.modality, 'start_index': 0}
@@ -188,13 +188,14 @@ class RootDataset(BaseDataset, ABC):
     def file_stamps(self) -> dict[str, int]:
         """Numbers by sample, which change with the tables and the file it is read from.
 
-        Of ``RGB`` that is a video, else the skeleton store; size and time of change
-        are looked at.
+        Of ``RGB`` that is a video, else, or as well, the skeleton store; size and time
+        of change are looked at.
         """
         names, known = self._metainfo[f'{self.noun}s'], self.root.fingerprint()
         if self.modality != 'RGB':
             files = sorted((self.root.path / 'skeletons').iterdir())
             known += ''.join(f'{file.name} {_size_and_time(file)}' for file in files)
+        if 'RGB' not in self.modality:
             return dict.fromkeys(names, _number(known))
         files = [Path(self.get_data_info(i)['filename']) for i in range(len(names))]
         stamps = (_number(known + _size_and_time(file)) for file in files)
@@ -213,7 +214,7 @@ class RootDataset(BaseDataset, ABC):
         if not isinstance(key, SampleKey):
             key = SampleKey(0, 0, int(key))
         wanted = self.get_data_info(key.index)
-        rgb = self.modality == 'RGB'
+        rgb = 'RGB' in self.modality
         unreadable = (BrokenVideoError, FileNotFoundError) if rgb else ()
         failures: list[str] = []
         for step in range(min(self.max_refetch + 1, len(self))):
@@ -228,6 +229,9 @@ class RootDataset(BaseDataset, ABC):
                 with sample_rng(key._replace(index=index)):
                     return self.pipeline(self._draw(info))
             except unreadable as error:
+                missing = isinstance(error, FileNotFoundError)
+                if missing and Path(info['filename']).is_file():
+                    raise  # it is not the video that is missing
                 name = self._metainfo[f'{self.noun}s'][index]
                 failures.append(f'{self.noun} {name!r} cannot be read: {error}')
             if self.on_broken == 'raise':
@@ -289,7 +293,7 @@ class RootDataset(BaseDataset, ABC):
             told = f'{root}: {out} whose {truth} withheld'
             print_log(told, 'current', logging.WARNING)
         bare = [getattr(entry, noun) for entry in chosen if not entry.path]
-        if bare and self.modality == 'RGB':
+        if bare and 'RGB' in self.modality:
             raise ValueError(
                 f'{root}: {len(bare)} of {len(chosen)} selected {noun}s have no '
                 f'video file (the first: {bare[0]!r}), only skeletons. Use a skeleton '
@@ -352,7 +356,8 @@ class ClipDataset(RootDataset):
             must have; ``label``: ``emotion`` where clips have that for an action;
             ``body_groups``: whose body groups count where the root gives none;
             ``test_mode``: clips without a label are kept, and broken ones are an
-            error; ``modality``: ``RGB`` reads videos, ``Pose`` the skeleton store;
+            error; ``modality``: ``RGB`` reads videos, ``Pose`` the skeleton store,
+            ``RGB+Pose`` both;
             ``on_broken``: what to do with a video that cannot be read: ``replace`` it
             by the next readable clip (default in training), ``raise`` (default in
             testing), or ``skip``: replace it, but keep its name and label and set
@@ -365,6 +370,7 @@ class ClipDataset(RootDataset):
     """
 
     noun = 'clip'
+    modalities = (*RootDataset.modalities, 'RGB+Pose')
     columns = dict(clips='clip', labels='label', domains='domain', subjects='subject')
 
     def load_data_list(self) -> list[dict]:

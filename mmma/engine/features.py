@@ -452,7 +452,7 @@ def _windows(
     model, loader = source.runner.model, source.runner.cfg.test_dataloader
     steps = [step.to_dict() for step in loader.dataset.pipeline]
     lengths = [step['clip_len'] for step in steps if step['type'] == 'UniformFrames']
-    if len(lengths) != 1:
+    if len(lengths) != 1 or 'Pose' in loader.dataset.get('modality', 'RGB'):
         names = ', '.join(str(step['type']) for step in steps)
         raise ValueError(
             'features of untrimmed videos need a recipe for RGB whose test pipeline '

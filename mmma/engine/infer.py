@@ -70,12 +70,12 @@ class VideoModel:
         self, name: str, weights: Weights, cfg: Any, options: InferenceOptions
     ) -> None:
         modality = cfg.test_dataloader.dataset.get('modality', 'RGB')
-        pose = modality == 'Pose' and options.pose_backend
+        pose = 'Pose' in modality and options.pose_backend
         extractor = describe_extractor(pose_options(options)) if pose else None
         data = weights.meta.get('data') or {}
         real = DatasetInfo('videos', cfg.label_space, simulated=False)
         check_simulated(weights.meta, real, options.allow_simulated)
-        if modality not in ('RGB', 'Pose'):
+        if modality == 'Feature':
             raise ValueError(
                 f'{name} sees {modality.lower()}s of another model, which are '
                 'extracted for data roots only (tools/data/features.py): take a model '
@@ -264,6 +264,9 @@ def from_pretrained(model: str, config: str | None = None) -> PlainModel:
     """A trained model as a plain module, on the CPU; arguments of :func:`recognize`."""
     chosen = dict(device='cpu', allow_simulated=True, pose_backend='')  # none is needed
     opened = open_model(model, config=config, **chosen)
+    if opened.card.modality == 'RGB+Pose':
+        told = f'{opened.card.name} sees frames and joints, which are no one tensor'
+        raise ValueError(f'{told}: use mmma.recognize.')
     for note in opened.notes[1:]:  # the first is on calibration
         warnings.warn(note, stacklevel=2)
     return PlainModel(opened)

@@ -89,7 +89,7 @@ class Run:
     def layout(self) -> JointLayout | None:
         """Joints that the model sees, which must be there; None for video."""
         dataset = (self.cfg.get('test_dataloader') or {}).get('dataset') or {}
-        if dataset.get('modality') != 'Pose':
+        if 'Pose' not in dataset.get('modality', 'RGB'):
             return None
         return read_layout(self.root.path / 'skeletons')
 

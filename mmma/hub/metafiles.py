@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmma.models  # noqa: F401  (fills the registry)
@@ -113,24 +113,28 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
     The config has its protocol written; ``shape`` is ``Input`` of the metafile, one
     view of one clip or one window of a detector: ``1xCxTxHxW`` for clips and heatmaps,
     ``SxCxHxW`` for S frames of a 2D network, ``1xMxTxVxC`` for skeletons, ``1xDxP`` for
-    features.
+    features; of two streams, one after the other with a ``+``.
 
     Raises:
         ValueError: ``shape`` is none, or none that the network takes.
     """
-    sides = shape.split('x')
-    if not all(side.isdecimal() and int(side) for side in sides):
+    inputs = [part.split('x') for part in shape.split('+')]
+    if not all(side.isdecimal() and int(side) for sides in inputs for side in sides):
         told = f'Metadata.Input is {shape!r}: state the shape that the network takes'
         raise ValueError(f'{told}, as 1x3x16x224x224.')
-    inputs = torch.empty(*map(int, sides), device='meta')
+    inputs = [torch.empty(*map(int, sides), device='meta') for sides in inputs]
     samples, window_sec = None, None
     if cfg.get('task') == 'det':
         window = WindowOptions(**(cfg.test_dataloader.dataset.get('window') or {}))
         whole = dict(positions=window.positions, valid=window.positions)
         samples = [SegmentSample(metainfo=whole)]
         window_sec = round(window.positions / window.rate, 2)
+        (inputs,) = inputs
+    elif len(inputs) > 1:
+        streams = cfg.model.data_preprocessor.preprocessors
+        inputs = {key: one[None] for key, one in zip(streams, inputs, strict=True)}
     else:
-        inputs = inputs[None]
+        inputs = inputs[0][None]
     # Augmentations of a preprocessor draw numbers, which the meta device lacks.
     without = {k: v for k, v in cfg.model.items() if k != 'data_preprocessor'}
     with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
@@ -151,7 +155,7 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
     }
 
 
-def count_flops(model: nn.Module, inputs: Tensor, samples: Any = None) -> int:
+def count_flops(model: nn.Module, inputs: Any, samples: Any = None) -> int:
     """Multiply-adds of one forward pass, from input to class scores.
 
     The model is a recognizer of MMAction2's kind, a ``SegmentDetector`` with the

@@ -139,7 +139,7 @@ def display_name(space: str) -> str:
 
 
 def modality(cfg: Mapping[str, Any]) -> str:
-    """``RGB``, ``Pose`` or ``Feature``, as a config's model sees clips."""
+    """``RGB``, ``Pose``, both with a ``+``, or ``Feature``, as a model sees clips."""
     return str(cfg['test_dataloader']['dataset'].get('modality', 'RGB'))
 
 

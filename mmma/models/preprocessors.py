@@ -20,7 +20,6 @@ from mmma.taxonomy import check_choice
 
 SIGMA = 0.6
 _MIN_SCORE = 1e-4  # below it nothing is drawn, as upstream
-_REACH = 3 * SIGMA  # that is drawn around a joint or limb
 
 
 def heatmap_channels(
@@ -42,6 +41,7 @@ def draw_heatmaps(
     score: Tensor,
     size: tuple[int, int],
     limbs: Sequence[tuple[int, int]] | None = None,
+    sigma: float = SIGMA,
 ) -> Tensor:
     """Volumes of joints or limbs; of several persons, the highest value counts.
 
@@ -59,7 +59,7 @@ def draw_heatmaps(
     Source: MMAction2, GeneratePoseTarget, 4d6c9347.
     """
     channels = keypoint.shape[3] if limbs is None else len(limbs)
-    canvas = _Canvas(keypoint, size, channels)
+    canvas = _Canvas(keypoint, size, channels, sigma)
     seen = (score >= _MIN_SCORE) & keypoint.isfinite().all(-1)
     keypoint = torch.where(seen[..., None], keypoint, 0).float()
     score = torch.where(seen, score, 0).float()
@@ -80,16 +80,17 @@ def draw_heatmaps(
 class _Canvas:
     """Flat pixels of N * C * T maps, drawn on by one person after another."""
 
-    factor = -0.5 / SIGMA**2
-    taps = int(2 * _REACH) + 2  # pixels that a joint can cover, one way
-
-    def __init__(self, like: Tensor, size: tuple[int, int], num_channels: int) -> None:
+    def __init__(
+        self, like: Tensor, size: tuple[int, int], num_channels: int, sigma: float
+    ) -> None:
+        self.factor, self.reach = -0.5 / sigma**2, 3 * sigma
+        self.taps = int(2 * self.reach) + 2  # pixels that a joint can cover, one way
         clips, _, frames = like.shape[:3]
         self.height, self.width = size
         if min(size) < self.taps:
             raise ValueError(
                 f'heatmaps of {self.height} x {self.width} pixels: use at least '
-                f'{self.taps} x {self.taps} for sigma {SIGMA}.'
+                f'{self.taps} x {self.taps} for sigma {sigma}.'
             )
         shape = (clips, num_channels, frames, *map(int, size))
         if like.device.type == 'cpu':
@@ -108,8 +109,8 @@ class _Canvas:
 
     def draw_points(self, centres: Tensor, values: Tensor) -> None:
         """One joint on each of B maps: centres (2, B), values (B,)."""
-        first = (centres - _REACH).trunc_().clamp_(min=0)
-        last = (centres + _REACH).trunc_()
+        first = (centres - self.reach).trunc_().clamp_(min=0)
+        last = (centres + self.reach).trunc_()
         # The window is moved into the map; what it gains there gets weight 0.
         start = torch.minimum(first, self.size - self.taps)
         places = start[..., None] + self.steps  # (2, B, taps)
@@ -135,8 +136,8 @@ class _Canvas:
         limbs = torch.cat([starts, stops - starts, squares[None], values[None]])
         limbs = limbs.index_select(1, chosen)  # (6, L)
         starts, stops = (x.index_select(1, chosen) for x in (starts, stops))
-        low = torch.minimum(starts, stops).sub_(_REACH).trunc_().clamp_(min=0)
-        high = torch.maximum(starts, stops).add_(_REACH).trunc_().add_(1)
+        low = torch.minimum(starts, stops).sub_(self.reach).trunc_().clamp_(min=0)
+        high = torch.maximum(starts, stops).add_(self.reach).trunc_().add_(1)
         extents = torch.minimum(high, self.size).sub_(low).clamp_(min=0)
         # Every pixel of the box around each limb, by its rows.
         corners, (columns, rows) = low.long(), extents.long()
@@ -274,7 +275,8 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
 
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
     in pixels. ``layout`` and ``joints`` are as of ``LoadSkeleton``; ``limbs`` is None
-    for joints, else ``body17``, ``tree``, or pairs of joints.
+    for joints, else ``body17``, ``tree``, or pairs of joints. ``sigma`` is in pixels of
+    the volume, whose sides are those of the picture times ``scale``.
 
     Raises:
         ValueError: An unknown layout, set, joint or limb.
@@ -285,31 +287,43 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
         layout: str | Mapping[str, Any] = 'wholebody65',
         joints: str | Sequence[str] = 'body17',
         limbs: str | Sequence[Sequence[str]] | None = None,
+        sigma: float = SIGMA,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self.sigma, self.scale = sigma, scale
         self.num_joints, self.limbs = heatmap_channels(layout, joints, limbs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Move a batch to the device and draw it.
+        """Move a batch to the device and draw it; see :meth:`preprocess`."""
+        data = self.cast_data(data)
+        volumes, _ = self.preprocess(data['inputs'], data['data_samples'], training)
+        return {**data, 'inputs': volumes}
+
+    def preprocess(
+        self, inputs: list[Tensor], data_samples: list, training: bool = False
+    ) -> tuple[Tensor, list]:
+        """Draw the volumes of N samples; the samples stay.
 
         From N arrays (S, M, T, V, 3) of x, y, score to (N, S, C, T, H, W).
 
         Raises:
             ValueError: Samples of different sizes, or of another number of joints.
         """
-        data = self.cast_data(data)
-        sizes = {tuple(sample.img_shape) for sample in data['data_samples']}
+        sizes = {tuple(sample.img_shape) for sample in data_samples}
         if len(sizes) > 1:
             raise ValueError(
                 f'pictures of {sorted(sizes)} in one batch: resize all to one size '
                 '(Resize with keep_ratio=False).'
             )
-        joints = torch.stack(list(data['inputs']))  # (N, S, M, T, V, 3)
+        joints = torch.stack(list(inputs))  # (N, S, M, T, V, 3)
         if joints.shape[4] != self.num_joints:
             raise ValueError(
                 f'keypoints have {joints.shape[4]} joints, the heatmaps expect '
                 f'{self.num_joints}: give LoadSkeleton and the heatmaps the same ones.'
             )
         views = joints.flatten(0, 1)
-        volumes = draw_heatmaps(views[..., :2], views[..., 2], sizes.pop(), self.limbs)
-        return {**data, 'inputs': volumes.unflatten(0, joints.shape[:2])}
+        size = tuple(int(side * self.scale + 0.5) for side in sizes.pop())
+        places, score = views[..., :2] * self.scale, views[..., 2]
+        volumes = draw_heatmaps(places, score, size, self.limbs, self.sigma)
+        return volumes.unflatten(0, joints.shape[:2]), data_samples

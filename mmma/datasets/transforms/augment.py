@@ -275,7 +275,8 @@ class SkeletonFlip(BaseTransform):
     """Mirror half of the clips: x becomes width - x, left and right change places.
 
     A joint whose mirror image was not chosen keeps its place; a missing one stays 0.
-    Comes before ``NormalizeSkeleton``. Adds ``flip``.
+    Frames in ``imgs`` are mirrored as well. Comes before ``NormalizeSkeleton``. Adds
+    ``flip``.
     """
 
     prob = 0.5
@@ -290,6 +291,8 @@ class SkeletonFlip(BaseTransform):
             x = results['img_shape'][1] - keypoint[..., 0]
             keypoint[..., 0] = np.where(score > 0, x, keypoint[..., 0])
             results.update(keypoint=keypoint, keypoint_score=score)
+            if 'imgs' in results:
+                results['imgs'] = [frame[:, ::-1] for frame in results['imgs']]
         return results
 
 

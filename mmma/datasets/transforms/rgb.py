@@ -88,7 +88,10 @@ class DecodeFrames(BaseTransform):
     """Decode ``frame_inds`` of the open ``video_reader``, and close it.
 
     Adds ``imgs``, a list of (H, W, 3) uint8 RGB arrays, ``original_shape`` and
-    ``img_shape`` (H, W).
+    ``img_shape`` (H, W). Joints that are there already are brought to its pixels.
+
+    Raises:
+        ValueError: The joints are of a picture of another shape.
     """
 
     def transform(self, results: dict) -> dict:
@@ -96,6 +99,18 @@ class DecodeFrames(BaseTransform):
         with results.pop('video_reader') as video:
             frames = video.get_frames(results['frame_inds'])
         shape = frames.shape[1:3]
+        if 'keypoint' in results:
+            size = np.array(shape[::-1], np.float32)
+            wide, tall = scale = size / results['img_shape'][::-1]
+            if abs(wide / tall - 1) > _SAME_SHAPE:
+                height, width = results['img_shape']
+                raise ValueError(
+                    f'{results["filename"]} has pictures of {shape[1]} x {shape[0]}, '
+                    f'the skeletons of {results.get("clip")!r} are of {width} x '
+                    f'{height}, another shape: find them in these files '
+                    '(tools/data/pose.py).'
+                )
+            results['keypoint'] = results['keypoint'] * scale
         results.update(imgs=list(frames), original_shape=shape, img_shape=shape)
         return results
 
@@ -154,6 +169,7 @@ class PackClip(PackActionInputs):
         super().__init__(meta_keys=meta_keys, **kwargs)
 
 
+_SAME_SHAPE = 0.02  # by which width / height may differ: sides are whole pixels
 TIME_SAMPLERS = ('UniformFrames', 'UniformSkeletonFrames')
 """Transforms that choose the times of views."""
 
@@ -177,14 +193,15 @@ def with_views(
     if views is not None:
         if views < 1:
             raise ValueError(f'views {views}: use a whole number from 1')
-        place = _last(changed, *TIME_SAMPLERS)
-        if place is None:
+        found = [step for step in changed if _type(step) in TIME_SAMPLERS]
+        if not found:
             raise ValueError(
                 f'views {views}: the test pipeline has none of '
                 f'{", ".join(TIME_SAMPLERS)}, which choose the times of a view; it has '
                 f'{names}. Use one of them, or set the views in the config'
             )
-        changed[place]['views'] = views
+        for step in found:  # of frames and of joints
+            step['views'] = views
     if crops is not None:
         if crops not in (1, 3):
             raise ValueError(f'crops {crops}: use 1 (the middle) or 3 (side by side)')

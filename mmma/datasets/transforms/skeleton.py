@@ -318,7 +318,8 @@ class SkeletonCompact(BaseTransform):
     ``hw_ratio``, height / width, unless that is None, and may leave the picture. A
     figure smaller than ``threshold`` pixels is left as it is.
 
-    Takes and changes ``keypoint`` and ``img_shape``.
+    Takes and changes ``keypoint`` and ``img_shape``; frames in ``imgs`` are cut
+    likewise, black beyond the picture.
 
     Raises:
         ValueError: A negative padding, or a ratio that is not above 0.
@@ -353,7 +354,20 @@ class SkeletonCompact(BaseTransform):
         width, height = (np.trunc(centre + half).astype(int) - corner).tolist()
         results['keypoint'] = results['keypoint'] - corner.astype(np.float32)
         results['img_shape'] = (height, width)
+        if 'imgs' in results:
+            left, top = corner
+            to = np.array([top, left, top + height, left + width])
+            results['imgs'] = [_cut(frame, *to) for frame in results['imgs']]
         return results
+
+
+def _cut(frame: np.ndarray, top: int, left: int, low: int, right: int) -> np.ndarray:
+    """Part of (H, W, 3) between rows and columns, black beyond the frame."""
+    out = np.zeros((low - top, right - left, 3), frame.dtype)
+    part = frame[max(top, 0) : max(low, 0), max(left, 0) : max(right, 0)]
+    y, x = max(-top, 0), max(-left, 0)
+    out[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return out
 
 
 @TRANSFORMS.register_module()

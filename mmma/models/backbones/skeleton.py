@@ -1,4 +1,4 @@
-"""Skeleton backbones: PoseC3D, ST-GCN++ and a temporal CNN.
+"""Skeleton backbones: PoseC3D, alone and beside frames, ST-GCN++ and a temporal CNN.
 
 ``layout`` is a joint layout, its name or its fields; ``joints`` are those of the input,
 as given to ``LoadSkeleton``. An unknown layout, set, joint or limb is a ``ValueError``.
@@ -7,7 +7,7 @@ as given to ``LoadSkeleton``. An unknown layout, set, joint or limb is a ``Value
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmaction.models.backbones import STGCN, ResNet3dSlowOnly
+from mmaction.models.backbones import STGCN, ResNet3dSlowOnly, RGBPoseConv3D
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,6 +44,52 @@ class SkeletonSlowOnly(ResNet3dSlowOnly):
         num_joints, pairs = heatmap_channels(layout, joints, limbs)
         channels = num_joints if pairs is None else len(pairs)
         super().__init__(in_channels=channels, **{**PUBLISHED, **kwargs})
+
+
+_PATH = dict(lateral=True, fusion_kernel=7, conv1_kernel=(1, 7, 7), with_pool2=False)
+RGB_PATH = dict(num_stages=4, base_channels=64, inflate=(0, 0, 1, 1), **_PATH)
+RGB_PATH |= dict(lateral_infl=1, lateral_activate=(0, 0, 1, 1))
+POSE_PATH = {key: PUBLISHED[key] for key in PUBLISHED if key != 'depth'} | _PATH
+POSE_PATH |= dict(lateral_inv=True, lateral_infl=16, lateral_activate=(0, 1, 1))
+POSE_PATH |= dict(conv1_stride_t=1, pool1_stride_t=1, temporal_strides=(1, 1, 1))
+"""Source: MMAction2, configs/skeleton/posec3d/rgbpose_conv3d."""
+
+
+@MODELS.register_module()
+class TwoStreamConv3D(RGBPoseConv3D):
+    """MMAction2's ``RGBPoseConv3D``: frames and heatmaps of one clip, which exchange.
+
+    Names of weights are upstream's, what is not given is as published. The heatmaps
+    have a channel for each joint, and as many rows and columns after the first stage as
+    the frames after the second, ``speed_ratio`` times their frames, and half their
+    ``base_channels``.
+
+    Args:
+        layout, joints: Of the heatmaps.
+        rgb, pose: Arguments of a stream that differ from the published ones.
+        **kwargs: ``speed_ratio``, ``rgb_drop_path`` and the like.
+
+    Source: PoseC3D, arXiv 2104.13586, section 3.3.
+    """
+
+    def __init__(
+        self,
+        layout: str | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'body17',
+        rgb: Mapping[str, Any] | None = None,
+        pose: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        channels = dict(in_channels=heatmap_channels(layout, joints, None)[0])
+        super().__init__(
+            rgb_pathway={**RGB_PATH, **(rgb or {})},
+            pose_pathway={**POSE_PATH, **channels, **(pose or {})},
+            **kwargs,
+        )
+
+    def forward(self, imgs: Tensor, keypoint: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, D, T, H, W) of frames and of heatmaps, of other sizes each."""
+        return super().forward(imgs, keypoint)
 
 
 class TemporalBlock(BaseModule):

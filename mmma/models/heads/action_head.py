@@ -250,6 +250,77 @@ class ActionHead(ClassesOfData, BaseHead):
 
 
 @MODELS.register_module()
+class TwoStreamHead(ActionHead):
+    """``ActionHead`` of two streams, frames and heatmaps; a clip's score is their mean.
+
+    With the same weights it gives the losses of MMAction2's ``RGBPoseHead``, and the
+    mean of its two scores. The streams are two views of a clip, for one classifier: its
+    columns are those of the first, those of the second, and the biases of both, so that
+    few-shot and probes, which know one linear layer, see both streams.
+
+    Args:
+        num_classes: K.
+        in_channels: D of the frames' features and of the heatmaps'.
+        loss_weights: Of the two streams.
+        **kwargs: Options of ``ActionHead``.
+
+    Source: MMAction2, rgbpose_head.py; one to one: rgbpose_conv3d/README.md, Results.
+    """
+
+    streams = ('rgb', 'pose')
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: Sequence[int],
+        loss_weights: Sequence[float] = (1.0, 1.0),
+        **kwargs: Any,
+    ) -> None:
+        if len(in_channels) != 2 or len(loss_weights) != 2:
+            raise ValueError(
+                f'in_channels {in_channels}, loss_weights {loss_weights}: give two '
+                'numbers each, of frames and of heatmaps.'
+            )
+        super().__init__(num_classes, sum(in_channels) + 2, **kwargs)
+        self.first, self.loss_weights = in_channels[0], tuple(loss_weights)
+        self.fc_cls = nn.Linear(self.in_channels, num_classes, bias=False)
+
+    def init_weights(self) -> None:
+        """Draw the weights as ``ActionHead``; the biases start at 0."""
+        nn.init.normal_(self.fc_cls.weight, std=self.init_std)
+        nn.init.zeros_(self.fc_cls.weight[:, -2:])
+        if self.fc_body is not None:
+            nn.init.normal_(self.fc_body.weight, std=self.init_std)
+            nn.init.zeros_(self.fc_body.bias)
+
+    def pool(self, x: Sequence[Tensor]) -> Tensor:
+        """Features (N * views * 2, D) of both streams, in turn, for one classifier."""
+        rgb, pose = (super(TwoStreamHead, self).pool(part) for part in x)
+        both = rgb.new_zeros(len(rgb), 2, self.in_channels)
+        both[:, 0, : self.first], both[:, 1, self.first : -2] = rgb, pose
+        both[:, 0, -2] = both[:, 1, -1] = 1  # whose weights are the biases
+        return both.flatten(0, 1)  # (N * views, 2, D) -> (N * views * 2, D)
+
+    def loss(self, feats: Sequence[Tensor], data_samples: list, **kwargs: Any) -> dict:
+        """Losses of ``ActionHead`` of each stream, as ``rgb_loss_cls`` and so on."""
+        losses = {}
+        views = self.pool(feats).unflatten(0, (-1, 2)).unbind(dim=1)
+        for name, x, weight in zip(self.streams, views, self.loss_weights, strict=True):
+            for key, value in self._losses(x, data_samples).items():
+                losses[f'{name}_{key}'] = weight * value if 'loss' in key else value
+        return losses
+
+    def _load_from_state_dict(self, state_dict, prefix: str, *args: Any) -> None:
+        """Take ``fc_rgb.`` and ``fc_pose.`` of ``RGBPoseHead`` as ``fc_cls.``."""
+        keys = [f'{prefix}fc_{s}.{p}' for p in ('weight', 'bias') for s in self.streams]
+        if all(key in state_dict for key in keys):
+            *weights, rgb, pose = (state_dict.pop(key) for key in keys)
+            columns = torch.cat([*weights, rgb[:, None], pose[:, None]], dim=1)
+            state_dict[f'{prefix}fc_cls.weight'] = columns
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@MODELS.register_module()
 class TokenHead(ActionHead):
     """``ActionHead`` that averages over space and persons, but not over time.
 
