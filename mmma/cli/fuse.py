@@ -16,10 +16,11 @@ HELP = """Average score files of several models; needs no torch.
 Clips and classes are matched by name. Weights are equal, given (--weights), or learnt
 (--learn) on the val subset alone: --val-scores names the score files of the same
 models on val clips, in the order of SCORES, --gt their truth. The weights minimise the
-negative log likelihood of the true action over weights >= 0 that add up to 1.
+negative log likelihood of the true action over weights >= 0 that add up to 1, after
+--temperature that of each model's own.
 
 Beside fused.npz a fused.json records weights, inputs and how they came about. With
---gt, metrics of each input and of the fused scores are printed."""
+--gt, metrics of each input, of their plain mean and of the fused scores are printed."""
 
 ARGUMENTS = f"""
 scores SCORES ... (path): scores.npz or .csv
@@ -27,6 +28,8 @@ scores SCORES ... (path): scores.npz or .csv
 --weights W ... (float): one per file
 --learn: learn the weights on val
 --val-scores FILE ... (path): for --learn
+--temperature: --learn: first make each model's scores softer or sharper, by a
+  temperature of its own that is learnt on val as well
 --gt rec.csv|DATAROOT (path): truth
 --subset val = val: --learn: val, nothing else
 --space {{{','.join(SPACES)}}} = mean: mean: of scores (default); logit: of log scores,
@@ -58,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace) -> None:
     val_scores = args.val_scores or []
-    if val_scores and not args.learn:
-        raise ValueError('--val-scores without --learn: give both or neither')
+    for flag, given in (('val-scores', val_scores), ('temperature', args.temperature)):
+        if given and not args.learn:
+            raise ValueError(f'--{flag} without --learn: give both or neither')
     if args.learn and args.weights:
         raise ValueError('--learn and --weights: choose one of them')
     if args.learn and args.subset != 'val':

@@ -10,7 +10,8 @@ Source: Guo et al., On Calibration of Modern Neural Networks, 2017, sections 2 a
 Platt, Probabilistic Outputs for Support Vector Machines, 1999.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.special import expit, log_softmax, logit
 
 from mmma.evaluation.detection import match_detections
 from mmma.evaluation.recognition import LEVELS
-from mmma.evaluation.scores import ScoreTable
+from mmma.evaluation.scores import ScoreTable, are_probabilities
 from mmma.structures.segments import BoolArray, FloatArray, Segments
 from mmma.taxonomy import LabelSpace
 
@@ -50,6 +51,21 @@ def fit_temperature(probabilities: FloatArray, labels: NDArray[Any]) -> float:
         return -scaled(probabilities, np.exp(log))[rows, labels].mean()
 
     return float(np.exp(minimize_scalar(loss, bounds=among, method='bounded').x))
+
+
+def softened(
+    tables: Sequence[ScoreTable], temperatures: Sequence[float]
+) -> list[ScoreTable]:
+    """Tables with action scores :func:`scaled`; those of bodies stay.
+
+    Raises:
+        ValueError: Scores that are no probabilities.
+    """
+    if not all(are_probabilities(table.scores) for table in tables):
+        told = '--temperature takes probabilities alone (rows that add up to 1)'
+        raise ValueError(f'{told}: write the score files with softmax outputs')
+    pairs = zip(tables, temperatures, strict=True)
+    return [replace(t, scores=np.exp(scaled(t.scores, own))) for t, own in pairs]
 
 
 def fit_curve(scores: FloatArray, hits: BoolArray) -> list[float]:

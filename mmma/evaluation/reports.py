@@ -30,6 +30,7 @@ from mmma.data.videos import (
     scan_det,
     true_segments,
 )
+from mmma.evaluation.calibration import fit_temperature, softened
 from mmma.evaluation.detection import segment_average_precisions, unmatched_notes
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.form import check_form
@@ -388,6 +389,7 @@ def fuse_files(
     weights: Sequence[float] | None = None,
     learn: bool = False,
     val_scores: Sequence[Path] | None = None,
+    temperature: bool = False,
     gt: Path | None = None,
     space: str = 'mean',
     body_fusion: float | None = None,
@@ -403,6 +405,7 @@ def fuse_files(
         weights: One per file; by default they are equal.
         learn: Learn the weights on val; needs ``val_scores`` and ``gt``.
         val_scores: Files of the same models on val clips.
+        temperature: Learn there first how soft the scores of each model are to be.
         gt: A ``rec.csv`` or data root; with it, metrics are recorded.
         label_space: Of the scores; None takes that of the root of ``gt``, or MMA-82's.
         body_fusion: Weight of the fused body scores that then multiply the actions.
@@ -424,24 +427,23 @@ def fuse_files(
     learnt, fitted, metrics, own = None, (), None, []
     found = check_weights(weights or [1.0] * len(scores), len(scores))
     if learn and gt and val_scores:
-        own = _read_tables(val_scores, labels)
-        fitted = own[0].names
-        found, learnt = _learn(own, clips, gt, space, notes)
+        fitted = (own := _read_tables(val_scores, labels))[0].names
+        found, learnt = _learn(own, clips, gt, space, notes, temperature)
         learnt['val_scores'] = _files(val_scores)
     notes += _notes_on_scales(tables, scores, space)
-    fused = _fuse(tables, found, space, labels, body_fusion)
+    how = found, space, labels, body_fusion, (learnt or {}).get('temperatures')
+    *_, fused = scored = _with_fused(tables, *how)
     known = [c for c in map(clips.get, fused.names) if c and c.action is not None]
     if gt and len(known) < len(fused.names):
         which = 'these alone' if known else 'the val clips' if own else 'none'
         count = f'{len(known)} of {len(fused.names)} clips'
         notes.append(f'{gt} has the truth of {count}: metrics are of {which}')
-    scored = [*tables, fused]
     if own and not known:
         known = [clips[name] for name in fitted]
-        scored = [*own, _fuse(own, found, space, labels, body_fusion)]
+        scored = _with_fused(own, *how)
     if known:
         options = EvaluationOptions(class_set, body_scores, resamples)
-        metrics = _fusion_metrics(scored, known, fitted, labels, options)
+        metrics = _fusion_metrics(scored, known, fitted, labels, options, len(scores))
     told.unlink(missing_ok=True)  # of other scores than those that come
     write_scores(out, fused, labels)
     record = {
@@ -472,6 +474,7 @@ def _learn(
     gt: Path,
     space: str,
     notes: list[str],
+    temperature: bool,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights learnt on clips of subset val alone, and how they came about."""
     names = tables[0].names
@@ -486,7 +489,11 @@ def _learn(
             f'({counts}): {first_of(others)}; weights are learnt on val alone'
         )
     own = [clips[name] for name in names]
-    weights, found = learn_weights(tables, true_labels(own)[0], space)
+    truth, temperatures = true_labels(own)[0], None
+    if temperature:
+        temperatures = [fit_temperature(t.scores, truth) for t in tables]
+        tables = softened(tables, temperatures)
+    weights, found = learn_weights(tables, truth, space)
     listed = sum(clip.subset == 'val' for clip in clips.values())
     if listed > len(own):
         count = f'{listed - len(own)} of {listed} val clips of {gt}'
@@ -498,25 +505,32 @@ def _learn(
         'domains': dict(Counter(clip.domain for clip in own)),
         'truth': _files([gt])[0],
         'val_scores': [],
+        'temperatures': temperatures,
         **found,
     }
 
 
-def _fuse(
+def _with_fused(
     tables: Sequence[ScoreTable],
     weights: np.ndarray,
     space: str,
     labels: LabelSpace,
     body_fusion: float | None,
-) -> ScoreTable:
-    fused = fuse_tables(tables, weights, space)
-    if body_fusion is None:
-        return fused
-    if fused.body_scores is None:
+    temperatures: Sequence[float] | None,
+) -> list[ScoreTable]:
+    """The tables, their plain mean unless that is the fused one, and the fused one."""
+    equal = check_weights([1.0] * len(tables), len(tables))
+    soft = softened(tables, temperatures) if temperatures else tables
+    fused = [fuse_tables(tables, equal), fuse_tables(soft, weights, space)]
+    if space == 'mean' and not temperatures and (weights == equal).all():
+        del fused[0]
+    if body_fusion is not None and fused[0].body_scores is None:
         told = '--body-fusion needs body_scores in every score file'
         raise ValueError(f'{told}; test a model with a body head, or leave it out')
-    given = fused.scores, fused.body_scores, labels.body_of, body_fusion
-    return replace(fused, scores=fuse_body_scores(*given))
+    for place, own in enumerate(fused if body_fusion is not None else ()):
+        given = own.scores, own.body_scores, labels.body_of, body_fusion
+        fused[place] = replace(own, scores=fuse_body_scores(*given))
+    return [*tables, *fused]
 
 
 def _notes_on_scales(
@@ -542,17 +556,20 @@ def _fusion_metrics(
     fitted: Sequence[str],
     space: LabelSpace,
     options: EvaluationOptions,
+    number: int,
 ) -> dict[str, Any]:
-    """Metrics of each table, the fused one last."""
+    """Metrics of the tables of so many inputs, perhaps their mean, the fused one."""
     rows = [recognition_row(table, clips, space, options) for table in tables]
     kept = ('metrics', 'intervals')
     *inputs, fused = ({k: row[k] for k in kept if k in row} for row in rows)
+    mean = {'mean': inputs.pop()} if len(inputs) > number else {}
     return {
         'clips': len(clips),
         'subsets': dict(sorted(Counter(clip.subset for clip in clips).items())),
         'weights_fitted_on_them': len({clip.clip for clip in clips} & set(fitted)),
         'options': {'class_set': options.class_set, 'body_scores': options.body_scores},
         'inputs': inputs,
+        **mean,
         'fused': fused,
     }
 

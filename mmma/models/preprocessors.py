@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
-from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmma.data.joints import JointLayout, joint_tree, select_limbs
@@ -270,7 +269,7 @@ class FrameDifferencePreprocessor(ActionDataPreprocessor):
 
 
 @MODELS.register_module()
-class HeatmapPreprocessor(BaseDataPreprocessor):
+class HeatmapPreprocessor(ActionDataPreprocessor):
     """Draw the heatmap volumes of a batch from its joints, on the model's device.
 
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
@@ -293,12 +292,6 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
         super().__init__()
         self.sigma, self.scale = sigma, scale
         self.num_joints, self.limbs = heatmap_channels(layout, joints, limbs)
-
-    def forward(self, data: dict, training: bool = False) -> dict:
-        """Move a batch to the device and draw it; see :meth:`preprocess`."""
-        data = self.cast_data(data)
-        volumes, _ = self.preprocess(data['inputs'], data['data_samples'], training)
-        return {**data, 'inputs': volumes}
 
     def preprocess(
         self, inputs: list[Tensor], data_samples: list, training: bool = False

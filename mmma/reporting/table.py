@@ -429,6 +429,8 @@ def fusion_text(record: dict[str, Any]) -> str:
         if learnt:
             source = learnt['val_scores'][i]['file']
             line += f'  (val: {source}, alone {learnt["single_nll"][i]:.4f} nats)'
+            if own := learnt.get('temperatures'):
+                line += f', temperature {own[i]:.3f}'
         lines.append(line)
     if learnt:
         domains = ', '.join(f'{n} {domain}' for domain, n in learnt['domains'].items())
@@ -461,10 +463,11 @@ def _fusion_metrics(record: dict[str, Any]) -> list[str]:
         )
     keys = {t: COLUMNS['rec'][t] for t in _SHOWN}
     keys = {t: key for t, key in keys.items() if key in fused['metrics']}
-    files = [*(entry['file'] for entry in record['inputs']), 'fused']
-    weights = [*(f'{weight:.4f}' for weight in record['weights']), '']
-    rows = [list(labels) for labels in zip(files, weights, strict=True)]
-    for cells, row in zip(rows, [*report['inputs'], fused], strict=True):
+    pairs = zip(record['inputs'], record['weights'], strict=True)
+    rows = [[entry['file'], f'{weight:.4f}'] for entry, weight in pairs]
+    own = {k: report[k] for k in ('mean', 'fused') if k in report}
+    rows += [['plain mean' if k == 'mean' else k, ''] for k in own]
+    for cells, row in zip(rows, [*report['inputs'], *own.values()], strict=True):
         bounds = row.get('intervals', {}).get('bounds', {})
         for key in keys.values():
             span = ' [{:.2f}, {:.2f}]'.format(*bounds[key]) if bounds else ''

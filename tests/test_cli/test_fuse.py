@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from mmma.cli import main
 from mmma.data.clips import Clip, write_rec
@@ -106,6 +108,68 @@ def test_learnt_weights_are_recorded_and_metrics_shown(folder, capsys):
     assert len(record['metrics']['inputs']) == 2
 
 
+@pytest.mark.parametrize('space', ['mean', 'logit'])
+def test_temperatures_and_weights_are_the_best_on_val(folder, capsys, space):
+    sharp = table('val', 1, 3)
+    for subset in ('val', 'test'):  # of which one model is far too sure
+        weak = table(subset, 1, 3)
+        powers = weak.scores**4
+        scores = powers / powers.sum(axis=1, keepdims=True)
+        write_scores(f'weak_{subset}.npz', replace(weak, scores=scores), SPACE)
+    assert main('fuse', [*TEST, *LEARN, '--space', space]) == 0
+    plain = record_of(folder)
+    assert 'temperature ' not in capsys.readouterr().out
+    assert main('fuse', [*TEST, *LEARN, '--space', space, '--temperature']) == 0
+    text = capsys.readouterr().out
+    assert 'nats), temperature ' in text
+    record = record_of(folder)
+    learnt = record['learnt']
+    assert learnt['single_nll'][1] < plain['learnt']['single_nll'][1]
+    assert learnt['nll'] < plain['learnt']['nll']
+    truth = [c.action for c in clips('val')]
+    rows = range(len(truth))
+    logs = [np.log(table('val', 0, 9).scores), 4 * np.log(sharp.scores)]
+
+    def loss(temperature, own):
+        return -log_softmax(own / temperature, axis=1)[rows, truth].mean()
+
+    for found, own in zip(learnt['temperatures'], logs, strict=True):
+        best = minimize_scalar(loss, bounds=(0.05, 20), args=(own,), method='bounded')
+        assert found == pytest.approx(best.x, rel=1e-3)
+
+    def fused(weight, parts):
+        soft = [
+            log_softmax(part / t, axis=1)
+            for part, t in zip(parts, learnt['temperatures'], strict=True)
+        ]
+        if space == 'logit':
+            return log_softmax(weight * soft[0] + (1 - weight) * soft[1], axis=1)
+        return np.log(weight * np.exp(soft[0]) + (1 - weight) * np.exp(soft[1]))
+
+    best = minimize_scalar(
+        lambda w: -fused(w, logs)[rows, truth].mean(), bounds=(0, 1), method='bounded'
+    )
+    assert record['weights'][0] == pytest.approx(best.x, abs=2e-3)
+    assert learnt['nll'] == pytest.approx(best.fun, abs=1e-6)
+    tested = [
+        np.log(table('test', 0, 9).scores),
+        4 * np.log(table('test', 1, 3).scores),
+    ]
+    expected = np.exp(fused(record['weights'][0], [good, 4 * weak]))
+    found = read_scores(folder / 'fused.npz', SPACE).scores
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_plain_mean_stands_beside_learnt_weights(folder, capsys):
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    assert re.search(r'\| plain mean +\| +\| +\d+\.\d\d \[', capsys.readouterr().out)
+    mean = record_of(folder)['metrics']['mean']
+    assert main('fuse', [*TEST, '--gt', 'rec.csv']) == 0
+    assert 'plain mean' not in capsys.readouterr().out
+    assert record_of(folder)['metrics']['fused'] == mean
+    assert 'mean' not in record_of(folder)['metrics']
+
+
 def test_learning_twice_gives_the_same_files(folder, capsys):
     assert main('fuse', [*TEST, *LEARN]) == 0
     first = [(folder / f'fused.{s}').read_bytes() for s in ('npz', 'json')]
@@ -180,6 +244,8 @@ def test_scores_that_are_no_probabilities_are_told(folder, capsys):
     assert 'good_test.npz: rows' not in told
     assert '1 of 2 files have body_scores: none are written' in told
     assert read_scores(folder / 'fused.npz', SPACE).body_scores is None
+    assert main('fuse', [*TEST, *LEARN, '--temperature']) == 2
+    assert '--temperature takes probabilities alone' in capsys.readouterr().err
     assert main('fuse', [*TEST, '--body-fusion', '1']) == 2
     assert '--body-fusion needs body_scores in every' in capsys.readouterr().err
 
@@ -197,6 +263,7 @@ def test_scores_that_are_no_probabilities_are_told(folder, capsys):
         ([*TEST, '--learn', '--gt', 'rec.csv'], 'and --val-scores: score files'),
         ([*TEST, *LEARN[:-1]], '1 --val-scores for 2 score files'),
         ([*TEST, '--val-scores', 'good_val.npz'], '--val-scores without --learn'),
+        ([*TEST, '--temperature'], '--temperature without --learn: give both'),
         (
             [*TEST, *LEARN[:-2], *TEST[:2]],
             r"30 of 30 clips are not of subset val \(30 of test\): 'test0'",

@@ -17,7 +17,10 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 from video_files import make_span_root, read_numbers
 
+from mmma.config import find_config
+from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import write_rec
+from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DataRoot
 from mmma.datasets.clips import ClipDataset, RootDataset, sample_rng
 from mmma.datasets.samplers import EpochSampler, SampleKey
@@ -378,6 +381,38 @@ def test_a_root_without_videos(own_root):
         build(own_root)
     info = build(own_root, modality='Pose').get_data_info(0)
     assert (info['filename'], info['modality']) == ('', 'Pose')
+
+
+def test_frames_and_joints_of_a_clip(own_root):
+    base = find_config('recog/rgbposeconv3d_mma82_indomain').parents[1] / '_base_'
+    data = Config.fromfile(base / 'datasets/mma82_rgbpose_8x64.py').train_dataloader
+    options = dict(pipeline=data.dataset.pipeline, modality='RGB+Pose')
+    with pytest.raises(FileNotFoundError, match='skeletons'):
+        build(own_root, **options)[0]
+    names = build(own_root).metainfo['clips']
+    points = np.random.default_rng(0).uniform(5, 40, (1, 9, 65, 2))
+    with SkeletonWriter(own_root, 'rec', WHOLEBODY65) as writer:
+        for name in names[:-1]:
+            writer.append(name, points, np.ones((1, 9, 65)), 30, 56, 40)
+    dataset = build(own_root, **options)
+    packed = dataset[SampleKey(0, 1, 0)]
+    shapes = {key: tuple(x.shape) for key, x in packed['inputs'].items()}
+    assert shapes == dict(imgs=(1, 3, 8, 64, 64), keypoint=(1, 1, 32, 31, 3))
+    assert packed['data_samples'].img_shape == (64, 64)
+    own = dict(pipeline=[dict(type='LoadSkeleton')], modality='Pose')
+    told = []
+    for known in (own, options):  # one error, whatever else is read
+        with pytest.raises(ValueError, match=names[-1]) as error:
+            build(own_root, **known)[len(names) - 1]
+        told.append(str(error.value))
+    assert told[0] == told[1]
+    stamps = dataset.file_stamps()
+    assert len(set(stamps.values())) == len(names)
+    os.utime(own_root / 'skeletons/rec.npy', (0, 0))
+    changed = dataset.file_stamps()
+    assert all(changed[name] != stamps[name] for name in names)
+    (own_root / 'videos/lab/lab_train_0.mp4').write_bytes(b'')
+    assert build(own_root, **options)[0]['data_samples'].broken == 'lab_train_0'
 
 
 def test_a_link_out_of_the_root(own_root, tmp_path):

@@ -88,6 +88,8 @@ def pipeline_shape(config, root):
         plain = 'BaseDataPreprocessor' if detects else 'ActionDataPreprocessor'
         own = cfg.model.get('data_preprocessor') or dict(type=plain)
         batch = MODELS.build(own)(pseudo_collate([packed]), training=False)
+    if isinstance(batch['inputs'], dict):  # of two streams
+        return tuple(tuple(x[0].shape) for x in batch['inputs'].values())
     shape = tuple(batch['inputs'][0].shape)
     if detects:
         return 1, *shape
@@ -102,9 +104,13 @@ def test_the_stated_input_is_what_the_test_pipeline_gives(root):
     for data in read_metafiles(REPO).values():
         for entry in data['Models']:
             if not is_checkpoint(entry):
-                shape = entry['Metadata']['Input'].split('x')
-                stated[entry['Name']] = tuple(map(int, shape))
-                given[entry['Name']] = pipeline_shape(entry['Config'], root)
+                shapes = entry['Metadata']['Input'].split('+')
+                shapes = tuple(tuple(map(int, one.split('x'))) for one in shapes)
+                stated[entry['Name']] = shapes if len(shapes) > 1 else shapes[0]
+                shape = pipeline_shape(entry['Config'], root)
+                if isinstance(shape[0], tuple):  # one view of each
+                    shape = tuple((1, *one[1:]) for one in shape)
+                given[entry['Name']] = shape
     assert given == stated
 
 

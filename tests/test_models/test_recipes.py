@@ -17,6 +17,8 @@ from mmma.config import config_folders, load_config
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.joints import WHOLEBODY65
 from mmma.datasets.transforms.rgb import UniformFrames
+from mmma.engine.features import run_model
+from mmma.engine.fewshot import source_classifier
 from mmma.models.backbones.hub_encoder import read_config
 from mmma.registry import DATA_SAMPLERS, METRICS, MODELS, TRANSFORMS
 from mmma.structures.segments import NmsOptions
@@ -26,8 +28,9 @@ SHIFTED = ('tsm', 'gctsm', 'manet', 'gctsm-tiny', 'effnetlite-tsm')
 VIDEOMAE = ('videomae', 'videomae-tiny', 'videomae-s', 'videomae-l', 'videomae-h')
 HEATMAPS = ('posec3d', 'posec3d-limb', 'posec3d-tiny')
 SKELETONS = ('stgcnpp', 'skeletontcn-tiny', *HEATMAPS)
+BOTH = ('rgbposeconv3d', 'rgbposeconv3d-tiny')
 COMPACT = ('skeletontcn-tiny', 'posec3d-tiny')
-RECOGNITION = (*SHIFTED, *VIDEOMAE, *SKELETONS, 'vjepa2-l')
+RECOGNITION = (*SHIFTED, *VIDEOMAE, *SKELETONS, *BOTH, 'vjepa2-l')
 FEATURES = ('actionformer_videomae-s-features', 'tridet_videomae-s-features')
 DETECTION = [path.stem.removesuffix('_mma82') for path in CONFIGS.glob('det/*.py')]
 ADATAD_RATES = {'s': 4e-4, 'b': 4e-4, 'l': 2e-4, 'h': 1e-4}
@@ -109,8 +112,9 @@ def test_heads_backbones_and_pipelines_fit():
             wanted = cfg.model.backbone
             loaders = [cfg[f'{s}_dataloader'] for s in ('train', 'val', 'test')]
             parts = [loader.dataset.pipeline[0] for loader in loaders]
-            if recipe in HEATMAPS:
+            if recipe in (*HEATMAPS, *BOTH):
                 drawn = cfg.model.data_preprocessor
+                drawn = drawn.get('preprocessors', {}).get('keypoint', drawn)
                 fits += [wanted.get('limbs') == drawn.get('limbs')]
                 parts.append(drawn)
             own = (wanted.joints, wanted.layout)
@@ -350,6 +354,37 @@ def test_a_small_vjepa2_learns_and_scores_clips():
         scored = model.eval().test_step(make_clips(2, views=2))
     assert [s.pred_score.shape for s in scored] == [(82,), (82,)]
     assert scored[0].pred_score.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_one_batch_of_frames_and_joints_is_learnt_and_scored():
+    cfg = load('rgbposeconv3d-tiny')
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.cls_head.dropout.p = 0
+    assert not model.cls_head.fc_cls.weight[:, -2:].any()  # the biases
+    rng = torch.Generator().manual_seed(0)
+    imgs = torch.randint(0, 256, (4, 2, 3, 8, 32, 32), generator=rng).byte()
+    joints = torch.rand(4, 1, 1, 1, 31, 3, generator=rng) * torch.tensor([32, 32, 1.0])
+    joints = joints.repeat(1, 2, 1, 32, 1, 1)
+
+    def batch():
+        samples = [ActionDataSample(metainfo=dict(img_shape=(32, 32))) for _ in imgs]
+        samples = [s.set_gt_label(i) for i, s in enumerate(samples)]
+        inputs = dict(imgs=list(imgs[:, :1]), keypoint=list(joints[:, :1]))
+        return dict(inputs=inputs, data_samples=samples)
+
+    wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=3e-3)))
+    for _ in range(18):
+        losses = model.train_step(batch(), wrapper)
+    assert (losses['rgb_top1_acc'], losses['pose_top1_acc']) == (1, 1)
+    many = batch() | dict(inputs=dict(imgs=list(imgs), keypoint=list(joints)))
+    ((_, features),) = run_model(model, [many])
+    with torch.no_grad():
+        scores = torch.stack([s.pred_score for s in model.test_step(many)])
+    # As few-shot sees it: one linear classifier of views, two of each.
+    assert features.shape == (4, 4, 512 + 128 + 2)
+    found = source_classifier(model).predict(features)
+    np.testing.assert_allclose(found, scores, atol=1e-6)
 
 
 @pytest.mark.parametrize('recipe', COMPACT)

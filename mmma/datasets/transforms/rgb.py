@@ -100,15 +100,13 @@ class DecodeFrames(BaseTransform):
             frames = video.get_frames(results['frame_inds'])
         shape = frames.shape[1:3]
         if 'keypoint' in results:
-            size = np.array(shape[::-1], np.float32)
-            wide, tall = scale = size / results['img_shape'][::-1]
+            old = results['img_shape']
+            wide, tall = scale = np.divide(shape, old, dtype=np.float32)[::-1]
             if abs(wide / tall - 1) > _SAME_SHAPE:
-                height, width = results['img_shape']
                 raise ValueError(
                     f'{results["filename"]} has pictures of {shape[1]} x {shape[0]}, '
-                    f'the skeletons of {results.get("clip")!r} are of {width} x '
-                    f'{height}, another shape: find them in these files '
-                    '(tools/data/pose.py).'
+                    f'the skeletons of {results.get("clip")!r} are of {old[1]} x '
+                    f'{old[0]}: find them in these files (tools/data/pose.py).'
                 )
             results['keypoint'] = results['keypoint'] * scale
         results.update(imgs=list(frames), original_shape=shape, img_shape=shape)

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -355,19 +356,10 @@ class SkeletonCompact(BaseTransform):
         results['keypoint'] = results['keypoint'] - corner.astype(np.float32)
         results['img_shape'] = (height, width)
         if 'imgs' in results:
-            left, top = corner
-            to = np.array([top, left, top + height, left + width])
-            results['imgs'] = [_cut(frame, *to) for frame in results['imgs']]
+            move = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]], np.float32)
+            cut = functools.partial(cv2.warpAffine, M=move, dsize=(width, height))
+            results['imgs'] = [cut(frame) for frame in results['imgs']]
         return results
-
-
-def _cut(frame: np.ndarray, top: int, left: int, low: int, right: int) -> np.ndarray:
-    """Part of (H, W, 3) between rows and columns, black beyond the frame."""
-    out = np.zeros((low - top, right - left, 3), frame.dtype)
-    part = frame[max(top, 0) : max(low, 0), max(left, 0) : max(right, 0)]
-    y, x = max(-top, 0), max(-left, 0)
-    out[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return out
 
 
 @TRANSFORMS.register_module()

@@ -153,7 +153,8 @@ class ActionHead(ClassesOfData, BaseHead):
         for layer in self.children():
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=self.init_std)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn bodies, and count ``labels`` from 0 for a loss that asks for them."""
@@ -256,13 +257,12 @@ class TwoStreamHead(ActionHead):
     With the same weights it gives the losses of MMAction2's ``RGBPoseHead``, and the
     mean of its two scores. The streams are two views of a clip, for one classifier: its
     columns are those of the first, those of the second, and the biases of both, so that
-    few-shot and probes, which know one linear layer, see both streams.
+    few-shot and probes, which know one linear layer, see both streams. ``in_channels``
+    are those of frames and heatmaps, ``loss_weights`` of their losses; other options
+    are those of ``ActionHead``.
 
-    Args:
-        num_classes: K.
-        in_channels: D of the frames' features and of the heatmaps'.
-        loss_weights: Of the two streams.
-        **kwargs: Options of ``ActionHead``.
+    Raises:
+        ValueError: More or fewer than two of a kind.
 
     Source: MMAction2, rgbpose_head.py; one to one: rgbpose_conv3d/README.md, Results.
     """
@@ -287,11 +287,8 @@ class TwoStreamHead(ActionHead):
 
     def init_weights(self) -> None:
         """Draw the weights as ``ActionHead``; the biases start at 0."""
-        nn.init.normal_(self.fc_cls.weight, std=self.init_std)
+        super().init_weights()
         nn.init.zeros_(self.fc_cls.weight[:, -2:])
-        if self.fc_body is not None:
-            nn.init.normal_(self.fc_body.weight, std=self.init_std)
-            nn.init.zeros_(self.fc_body.bias)
 
     def pool(self, x: Sequence[Tensor]) -> Tensor:
         """Features (N * views * 2, D) of both streams, in turn, for one classifier."""

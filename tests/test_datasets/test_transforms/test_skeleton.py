@@ -11,6 +11,7 @@ from mmma.datasets.transforms.augment import (
     SkeletonFlip,
     SkeletonJitter,
 )
+from mmma.datasets.transforms.rgb import DecodeFrames
 from mmma.datasets.transforms.skeleton import (
     LoadSkeleton,
     NormalizeSkeleton,
@@ -427,3 +428,51 @@ def test_what_cannot_be_cut_is_left(change):
 def test_bad_options(options):
     with pytest.raises(ValueError, match='use a padding from 0 and a ratio above 0'):
         SkeletonCompact(**options)
+
+
+class Film:
+    """A video whose frames are wide x high, dark, with a bright pixel at (x, y)."""
+
+    def __init__(self, wide, high, x, y):
+        self.frames = np.zeros((4, high, wide, 3), np.uint8)
+        self.frames[:, y, x] = 255
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def get_frames(self, inds):
+        return self.frames[inds]
+
+
+def test_frames_and_joints_are_cut_and_flipped_alike():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x, y = rng.integers(3, (60, 44)).tolist()
+        low, high = rng.uniform(-20, 8, 2), rng.uniform(40, 90, 2)  # beyond the frame
+        joints = np.array([low, high, (x + 0.5, y + 0.5)], np.float32)
+        places = np.tile(joints * 2, (1, 4, 1, 1))  # of pictures twice as large
+        tree = joint_tree('wholebody65', ['nose', 'left_wrist', 'right_wrist'])
+        found = dict(keypoint=places, keypoint_score=np.ones((1, 4, 3), np.float32))
+        found |= dict(img_shape=(96, 128), joint_tree=tree, modality='RGB+Pose')
+        found |= dict(video_reader=Film(64, 48, x, y), frame_inds=np.arange(2))
+        found |= dict(filename='a.mp4', clip='a')
+        found = SkeletonCompact()(DecodeFrames()(found))
+        assert found['imgs'][0].shape[:2] == found['img_shape']
+        np.random.seed(seed)
+        found = flip(1.0, found) if seed % 2 else found
+        (bright,) = np.argwhere(found['imgs'][1].sum(axis=2)).tolist()
+        joint = found['keypoint'][0, 1, 1 if seed % 2 else 2]  # wrists change places
+        np.testing.assert_allclose(joint, np.add(bright[::-1], 0.5), atol=1e-3)
+
+
+def test_joints_of_another_picture_are_refused():
+    found = dict(make(), video_reader=Film(64, 64, 0, 0), frame_inds=np.arange(2))
+    with pytest.raises(
+        ValueError,
+        match=r'a.mp4 has pictures of 64 x 64, the skelet.*'
+        r"'c' are of 320 x 240: find them in these files",
+    ):
+        DecodeFrames()(dict(found, filename='a.mp4', clip='c'))

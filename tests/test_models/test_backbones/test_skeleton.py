@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 import torch
 from mmaction.models.utils import Graph
+from mmaction.structures import ActionDataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmma.checkpoints import load_state
-from mmma.models.backbones.skeleton import SkeletonSlowOnly, SkeletonSTGCN, SkeletonTCN
+from mmma.checkpoints.loading import MIN_MATCHED
+from mmma.config import load_config
+from mmma.models.backbones.skeleton import (
+    POSE_PATH,
+    RGB_PATH,
+    SkeletonSlowOnly,
+    SkeletonSTGCN,
+    SkeletonTCN,
+)
+from mmma.models.heads.action_head import TwoStreamHead
 from mmma.registry import MODELS
 
 
@@ -192,3 +202,107 @@ def test_published_size():
 def test_shape_at_any_layout():
     model = SkeletonSTGCN(in_channels=4, **PLUS, **TINY)
     assert model(torch.randn(2, 1, 9, 65, 4)).shape == (2, 1, 24, 5, 65)
+
+
+def two_streams(own, **sizes):
+    """Ours, or MMAction2's RGBPoseConv3D with its head, after its published config."""
+    pre = dict(type='ActionDataPreprocessor', mean=[9.0] * 3, std=[5.0] * 3)
+    pre['format_shape'] = 'NCTHW'
+    rgb, pose = (dict(base_channels=c, **sizes) for c in (8, 4))
+    widths = [8 * 8 * 4, 4 * 4 * 4]
+    if own:
+        drawn = dict(type='HeatmapPreprocessor', sigma=0.7, scale=0.25)
+        backbone = dict(type='TwoStreamConv3D', rgb=rgb, pose=pose)
+        head = dict(type='TwoStreamHead', loss_weights=(1.0, 0.5))
+    else:
+        drawn = dict(type='ActionDataPreprocessor')
+        backbone = dict(type='RGBPoseConv3D', rgb_pathway=RGB_PATH | rgb)
+        backbone['pose_pathway'] = POSE_PATH | pose | dict(in_channels=17)
+        head = dict(type='RGBPoseHead', loss_weights=[1.0, 0.5], average_clips='prob')
+    parts = {'imgs': pre, 'keypoint' if own else 'heatmap_imgs': drawn}
+    pre = dict(type='MultiModalDataPreprocessor', preprocessors=parts)
+    head.update(num_classes=82, in_channels=widths)
+    kind = dict(type='MMRecognizer3D', backbone=backbone, cls_head=head)
+    return MODELS.build(dict(kind, data_preprocessor=pre))
+
+
+def test_two_streams_are_mmactions():
+    torch.manual_seed(0)
+    theirs, ours = two_streams(False), two_streams(True)
+    state = theirs.state_dict()
+    for value in state.values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 0.3) if value.ndim == 1 else value.normal_(std=0.1)
+    names = {name for name in state if not name.startswith('cls_head.')}
+    assert names | {'cls_head.fc_cls.weight'} == set(ours.state_dict())
+    ours.load_state_dict(state)
+    imgs = list(torch.randint(0, 256, (2, 2, 3, 8, 64, 64), dtype=torch.uint8))
+    joints = list(torch.rand(2, 2, 1, 32, 17, 3) * torch.tensor([64, 64, 1.0]))
+
+    def batch(key, second):
+        samples = [ActionDataSample(metainfo=dict(img_shape=(64, 64))) for _ in imgs]
+        for label, sample in enumerate(samples):
+            sample.set_gt_label(label)
+        return dict(inputs={'imgs': imgs, key: second}, data_samples=samples)
+
+    drawn = ours.data_preprocessor(batch('keypoint', joints))['inputs']['keypoint']
+    given = batch('heatmap_imgs', list(drawn))
+    with torch.no_grad():
+        pairs = zip(
+            ours.eval().test_step(batch('keypoint', joints)),
+            theirs.eval().test_step(given),
+            strict=True,
+        )
+        for own, their in pairs:
+            mean = (their.pred_score['rgb'] + their.pred_score['pose']) / 2
+            torch.testing.assert_close(own.pred_score, mean, atol=1e-6, rtol=0)
+            assert own.pred_label.item() == mean.argmax()
+    imgs, joints = ([x[:1] for x in many] for many in (imgs, joints))
+    given = batch('heatmap_imgs', [x[:1] for x in drawn])
+    losses = []
+    for model, one in ((ours, batch('keypoint', joints)), (theirs, given)):
+        torch.manual_seed(1)  # of dropout
+        data = model.train().data_preprocessor(one, True)
+        losses.append(model(**data, mode='loss'))
+        sum(v for k, v in losses[-1].items() if 'loss' in k).backward()
+    for name, value in losses[1].items():
+        assert float(losses[0][name]) == pytest.approx(float(value), abs=1e-5), name
+    known = dict(theirs.named_parameters())
+    for name in ('backbone.rgb_path.conv1.conv', 'backbone.pose_path.layer1_lateral'):
+        own = [p.grad for n, p in ours.named_parameters() if n.startswith(name)]
+        their = [p.grad for n, p in known.items() if n.startswith(name)]
+        torch.testing.assert_close(own, their, atol=1e-4, rtol=1e-3)
+    columns = [
+        known[f'cls_head.fc_{s}.{p}'].grad
+        for p in ('weight', 'bias')
+        for s in ('rgb', 'pose')
+    ]
+    columns = torch.cat([x if x.ndim == 2 else x[:, None] for x in columns], dim=1)
+    own = ours.cls_head.fc_cls.weight.grad
+    torch.testing.assert_close(own, columns, atol=1e-5, rtol=1e-4)
+
+
+def test_two_streams_have_the_published_size_and_start():
+    cfg = load_config('recog/rgbposeconv3d_mma82_indomain')
+    with torch.device('meta'):
+        model = MODELS.build({**cfg.model, 'data_preprocessor': None})
+    assert sum(p.numel() for p in model.parameters()) == 36_204_292
+    with torch.device('meta'):
+        theirs = MODELS.build(dict(type='RGBPoseConv3D')).state_dict()
+    own = model.backbone.state_dict()
+    assert {k: v.shape for k, v in own.items()} == {
+        k: v.shape for k, v in theirs.items()
+    }
+    # Of the published start nothing is missing but what joins the streams.
+    joining = [n for n, _ in model.backbone.named_parameters() if '_lateral.' in n]
+    assert len(joining) == 8
+    assert 1 - len(joining) / len(list(model.backbone.parameters())) > MIN_MATCHED
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('in_channels', (4,)), ('loss_weights', (1, 1, 1))]
+)
+def test_a_head_of_two_streams_takes_two_of_all(key, value):
+    options = {'num_classes': 82, 'in_channels': (4, 4), key: value}
+    with pytest.raises(ValueError, match='give two numbers each'):
+        TwoStreamHead(**options)
