@@ -7,6 +7,7 @@ from typing import Any
 
 RECIPES = {
     ('rec', 'RGB'): 'configs/recog/gctsm-tiny_mma82_zeroshot.py',
+    ('rec', 'RGB+Pose'): 'configs/recog/rgbposeconv3d-tiny_mma82_zeroshot.py',
     ('rec', 'Pose'): 'configs/recog/skeletontcn-tiny_mma82_zeroshot.py',
     ('det', 'RGB'): 'configs/det/adatad_videomae-tiny_mma82.py',
     ('det', 'Pose'): 'configs/det/skeletondet-tiny_mma82.py',

@@ -151,10 +151,7 @@ def test_temperatures_and_weights_are_the_best_on_val(folder, capsys, space):
     )
     assert record['weights'][0] == pytest.approx(best.x, abs=2e-3)
     assert learnt['nll'] == pytest.approx(best.fun, abs=1e-6)
-    tested = [
-        np.log(table('test', 0, 9).scores),
-        4 * np.log(table('test', 1, 3).scores),
-    ]
+    good, weak = (np.log(table('test', *own).scores) for own in ((0, 9), (1, 3)))
     expected = np.exp(fused(record['weights'][0], [good, 4 * weak]))
     found = read_scores(folder / 'fused.npz', SPACE).scores
     assert found == pytest.approx(expected, abs=1e-6)
