@@ -196,7 +196,7 @@ class ActionHead(ClassesOfData, BaseHead):
         ``loss_cls``, with ``body`` also ``loss_body``; and of hard labels ``top1_acc``,
         ``top5_acc``, with ``body`` also ``body_top1_acc``.
         """
-        features = self.pool(feats)
+        features = self.pool(feats).reshape(len(data_samples), -1)  # streams as one
         if self.domains is None:
             return self._losses(features, data_samples)
         return self.domains(self._losses, features, data_samples)
@@ -298,12 +298,11 @@ class TwoStreamHead(ActionHead):
         both[:, 0, -2] = both[:, 1, -1] = 1  # whose weights are the biases
         return both.flatten(0, 1)  # (N * views, 2, D) -> (N * views * 2, D)
 
-    def loss(self, feats: Sequence[Tensor], data_samples: list, **kwargs: Any) -> dict:
-        """Losses of ``ActionHead`` of each stream, as ``rgb_loss_cls`` and so on."""
-        losses = {}
-        views = self.pool(feats).unflatten(0, (-1, 2)).unbind(dim=1)
+    def _losses(self, features: Tensor, data_samples: list) -> dict:
+        """Losses of each stream, as ``rgb_loss_cls`` and so on, of (N, 2 * D)."""
+        losses, views = {}, features.unflatten(1, (2, -1)).unbind(dim=1)
         for name, x, weight in zip(self.streams, views, self.loss_weights, strict=True):
-            for key, value in self._losses(x, data_samples).items():
+            for key, value in super()._losses(x, data_samples).items():
                 losses[f'{name}_{key}'] = weight * value if 'loss' in key else value
         return losses
 
