@@ -243,7 +243,7 @@ def _by_rows(task: str, rows: Sequence[Row]) -> Iterator[Plot]:
         result, own = _samples(row)[0].results, _samples(row)[0].run.get('shots')
         label, drawn = ', '.join(filter(None, (row.model, row.setting))), []
         title, label = only.replace(', ', ': '), label.removeprefix(only)
-        if task == 'emotion' or not row.setting:
+        if task == 'emotion' or not row.setting or 'adapt.on' in result['options']:
             where = 'input or experiment' if task == 'emotion' else 'domain'
             told = f'{title}{unit[:-4]} by {where}'
             drawn.append(('bars', told, label, row.place, key))
