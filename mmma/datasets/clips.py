@@ -104,6 +104,7 @@ class RootDataset(BaseDataset, ABC):
 
     noun: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
+    labelled: ClassVar[bool] = True  # in training, what has no truth is left out
     modalities: ClassVar[tuple[str, ...]] = ('RGB', 'Pose')
 
     def __init__(
@@ -256,10 +257,13 @@ class RootDataset(BaseDataset, ABC):
         """Draw what is random before the pipeline; generators are seeded."""
         return info
 
+    def _takes(self, entry: Any) -> bool:
+        return entry.subset == self.subset and entry.domain in self.domains
+
     def _select(self, table: Sequence[Any]) -> list[Any]:
         """Clips or videos that the options let through, in the order of the table."""
-        noun, root, domains = self.noun, self.root.path, self.domains
-        inside = [e for e in table if e.subset == self.subset and e.domain in domains]
+        noun, root = self.noun, self.root.path
+        inside = [entry for entry in table if self._takes(entry)]
         if self.names is not None:
             known = {getattr(entry, noun) for entry in inside}
             absent = sorted(self.names - known)
@@ -271,7 +275,8 @@ class RootDataset(BaseDataset, ABC):
                 )
             inside = [entry for entry in inside if getattr(entry, noun) in self.names]
         key, lacks = {'clip': ('action', None), 'video': ('withheld', True)}[noun]
-        chosen = [e for e in inside if self.test_mode or getattr(e, key) != lacks]
+        keeps = self.test_mode or not self.labelled
+        chosen = [e for e in inside if keeps or getattr(e, key) != lacks]
         if not chosen:
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''

@@ -262,6 +262,11 @@ def result_notes(results: Sequence[Results]) -> list[str]:
         if r.get('target_seen')
     ]
     notes += [
+        _WORDS['unlabelled'].format(r['name'], told)
+        for r in results
+        if '(unlabelled: ' in (told := r['checkpoint'].get('pretrain_data') or '')
+    ]
+    notes += [
         _WORDS['perhaps_seen'].format(r['name'])
         for r in results
         if r.get('target_seen', []) is None

@@ -186,6 +186,16 @@ class Block(nn.Module):
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
+def through_blocks(blocks: nn.ModuleList, tokens: Tensor, with_cp: bool) -> Tensor:
+    """Tokens (N, L, D) after all blocks, which ``with_cp`` recomputes backwards."""
+    for block in blocks:
+        if with_cp and torch.is_grad_enabled():
+            tokens = checkpoint(block, tokens, use_reentrant=False)
+        else:
+            tokens = block(tokens)
+    return tokens
+
+
 @MODELS.register_module()
 class VideoMAEViT(BaseModule):
     """VideoMAE's encoder: one feature per clip, or a map of token features.
@@ -261,16 +271,20 @@ class VideoMAEViT(BaseModule):
         Raises:
             ValueError: T is not ``num_frames``, or H or W no multiple of the patch.
         """
-        grid = self._grid_of(imgs)
-        tokens = self._embed(imgs, grid)
-        for block in self.blocks:
-            if self.with_cp and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
-        if self.return_feat_map:
-            return tokens.transpose(1, 2).unflatten(2, grid)  # (N, D, t, h, w)
+        tokens = self.encode(imgs)
+        if self.return_feat_map:  # (N, D, t, h, w)
+            return tokens.transpose(1, 2).unflatten(2, self._grid_of(imgs))
         return self.fc_norm(tokens.mean(dim=1))
+
+    def encode(self, imgs: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Tokens (N, L, D) of clips; or of those alone that ``hidden`` (N, L) leaves.
+
+        It is true for tokens that are hidden, as many of each clip.
+        """
+        tokens = self._embed(imgs, self._grid_of(imgs))
+        if hidden is not None:
+            tokens = tokens[~hidden].unflatten(0, (len(imgs), -1))
+        return through_blocks(self.blocks, tokens, self.with_cp)
 
     def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """Tokens (N, L, D) that know their place, by time, row, column."""

@@ -1,0 +1,41 @@
+# Clips without labels for VideoMAE's pre-training, small, for two CPU cores: 16 frames
+# spread over the clip, 112 x 112; 4 clips per step, each of them four times.
+# Taken are train and val of the domains that the protocol trains on. Of other domains,
+# and of test, nothing is seen unless it is asked for, and then checkpoints and results
+# say so: train_dataloader.dataset.other_domains=[train], .subsets=[train,val,test]; of
+# untrimmed videos pieces of some seconds: .untrimmed_sec=3.
+# Crops, mask and repeats as in mma82_unlabelled_16x224.py: VideoMAE's and V2's.
+# There is no validation, and so no best checkpoint: the last counts.
+_base_ = '../default_runtime.py'
+
+train_pipeline = [
+    dict(type='OpenVideo'),
+    dict(type='UniformFrames', clip_len=16),
+    dict(type='DecodeFrames'),
+    dict(type='Resize', scale=(-1, 128)),
+    dict(
+        type='MultiScaleCrop',
+        input_size=112,
+        scales=(1, 0.875, 0.75, 0.66),
+        num_fixed_crops=13,
+    ),
+    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='TubeMask', ratio=0.9),
+    dict(type='PackClip'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    sampler=dict(repeats=4),
+    dataset=dict(
+        type='UnlabelledDataset',
+        subsets=['train', 'val'],
+        other_domains=[],
+        untrimmed_sec=None,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = val_cfg = val_evaluator = None
+default_hooks = dict(checkpoint=dict(save_best=None, rule=None))
