@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from mmma.apis import load_config
 from mmma.config import config_folders
+from mmma.engine.run import pretrains
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import load_label_space
 
@@ -75,7 +76,7 @@ def test_every_pipeline_of_a_base_is_that_of_a_loader():
     for path in sorted(CONFIGS.glob('_base_/datasets/*.py')):
         cfg = Config.fromfile(path)
         loaders = [cfg[key] for key in cfg if key.endswith('_dataloader')]
-        used = [loader.dataset.pipeline for loader in loaders]
+        used = [loader.dataset.get('pipeline') for loader in loaders if loader]
         pipelines = [key for key in cfg if key.endswith('_pipeline')]
         unused += [(path.stem, key) for key in pipelines if cfg[key] not in used]
     assert unused == []
@@ -90,6 +91,22 @@ def test_other_protocols_are_two_lines_on_the_recipe():
                 f"_base_ = '{model}_indomain.py'",
                 f"protocol = dict(_delete_=True, name='{protocol}')",
             ]
+
+
+def test_a_pretraining_takes_the_domains_that_a_protocol_trains_on():
+    found = sorted(path.stem for path in CONFIGS.glob('pretrain/*.py'))
+    assert found == [f'videomae-{size}_mma82' for size in ('b', 's', 'tiny')]
+    for name in found:
+        for flags, domains in (
+            ({'protocol': 'zeroshot'}, ['lab']),
+            ({'protocol': 'fewshot', 'source': 'street'}, ['street']),
+            ({'domain': 'emotion'}, ['emotion']),
+        ):
+            cfg = load_config(f'pretrain/{name}', flags, data_root='somewhere')
+            assert cfg.train_dataloader.dataset.domains == domains
+            assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is None
+            assert pretrains(cfg)
+    assert not pretrains(load_config(str(LEAVES[0])))
 
 
 def test_every_config_resolves_under_every_protocol():

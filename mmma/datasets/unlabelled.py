@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class UnlabelledDataset(ClipDataset):
             count = max(1, round(video.duration / self.untrimmed_sec))
             ends = np.linspace(0, video.duration, count + 1).tolist()
             facts = {key: getattr(video, key) for key in ('path', 'domain', 'subject')}
-            for i, span in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+            for i, span in enumerate(pairwise(ends)):
                 yield {
                     'clip': f'{video.video}#{i}',
                     'subset': video.subset,

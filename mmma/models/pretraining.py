@@ -111,7 +111,9 @@ class MaskedVideoModel(BaseModel):
     ) -> dict[str, Tensor]:
         """Loss of normalised clips (N, 1, 3, T, H, W)."""
         if mode != 'loss':
-            raise ValueError(f'mode {mode!r}: a model that pre-trains gives losses only.')
+            raise ValueError(
+                f'mode {mode!r}: a model that pre-trains gives losses only.'
+            )
         imgs = inputs.flatten(0, 1)  # (N, 3, T, H, W)
         masks = [sample.get('mask') for sample in data_samples]
         patch = self.backbone.arch.patch_size
