@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from mmma.engine.train import latest_checkpoint, train
 
     trained = train(opened, options)
-    if args.fast_dev_run and not trained.pretrains:
+    pretrained = trained.cfg.get('pretraining')  # there is nothing to test
+    if args.fast_dev_run and not pretrained:
         tested = TestOptions(work_dir=str(trained.work_dir))
         checkpoint = latest_checkpoint(trained.work_dir)
         dump = 'detections.json' if trained.task == 'det' else 'scores.npz'
@@ -44,10 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
         config = trained.work_dir / Path(trained.cfg.filename).name  # needs no flag
         log = MMLogger.get_current_instance().log_file
-        checkpoint = trained_in(trained.work_dir)
-        print(f'checkpoint: {checkpoint}\nlog: {log}')
-        then = ('test', config, trained.work_dir)
-        if trained.pretrains:  # any recipe of the same backbone
-            then = ('train', 'RECIPE', '--load-from', checkpoint)
-        print(f'next: {shlex.join(map(str, ("python", "-m", "mmma", *then)))}')
+        print(f'checkpoint: {trained_in(trained.work_dir)}\nlog: {log}')
+        then = ('train', 'RECIPE', '--load-from') if pretrained else ('test', config)
+        words = map(str, ('python', '-m', 'mmma', *then, trained.work_dir))
+        print(f'next: {shlex.join(words)}')
     return 0

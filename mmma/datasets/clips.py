@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, ClassVar
@@ -249,8 +250,8 @@ class RootDataset(BaseDataset, ABC):
 
     def _facts(self, entry: Clip | Video) -> dict[str, Any]:
         """What the rows of all tables have."""
-        found = {key: getattr(entry, key) for key in (self.noun, 'path')}
-        shared = ('domain', 'subject')
+        found = {self.noun: entry.name, 'path': entry.path}
+        shared = ('domain', 'subject', 'subset')
         return found | {key: sys.intern(getattr(entry, key)) for key in shared}
 
     def _draw(self, info: dict) -> dict:
@@ -362,16 +363,11 @@ class ClipDataset(RootDataset):
             ``body_groups``: whose body groups count where the root gives none;
             ``test_mode``: clips without a label are kept, and broken ones are an
             error; ``modality``: ``RGB`` reads videos, ``Pose`` the skeleton store,
-            ``RGB+Pose`` both;
-            ``on_broken``: what to do with a video that cannot be read: ``replace`` it
-            by the next readable clip (default in training), ``raise`` (default in
-            testing), or ``skip``: replace it, but keep its name and label and set
-            ``broken``, so that the metric leaves it out; ``max_refetch``: clips tried
-            in the place of a broken one; ``indices``, ``lazy_init`` and
-            ``serialize_data`` of ``BaseDataset``.
-
-    Raises:
-        FileNotFoundError, ValueError: As ``RootDataset``.
+            ``RGB+Pose`` both; ``on_broken``: ``replace`` a video that cannot be read by
+            the next readable clip (default in training), ``raise`` (in testing), or
+            ``skip``: replace it, keep its name and label, and set ``broken``, for the
+            metric to leave it out; ``max_refetch``: clips tried in its place;
+            ``indices``, ``lazy_init`` and ``serialize_data`` of ``BaseDataset``.
     """
 
     noun = 'clip'
@@ -390,3 +386,67 @@ class ClipDataset(RootDataset):
             }
             for clip in self._select(self.root.read_rec(self.body_groups))
         ]
+
+
+@DATASETS.register_module()
+class UnlabelledDataset(ClipDataset):
+    """Clips of several subsets, whose labels are never read, for pre-training.
+
+    As ``ClipDataset``, but ``label`` and ``body`` are -1, ``subset`` does not matter,
+    and ``unlabelled`` of ``metainfo`` says ``train, val of lab; train of street``.
+
+    Args:
+        subsets: Those taken of ``domains``, which a protocol trains on.
+        other_domains: Those taken of all other domains of the root.
+        untrimmed_sec: Also take pieces of about so long of untrimmed videos, but not of
+            those that show a test clip which is not taken.
+    """
+
+    labelled = False
+
+    def __init__(
+        self,
+        *args: Any,
+        subsets: Sequence[str] = ('train', 'val'),
+        other_domains: Sequence[str] = (),
+        untrimmed_sec: float | None = None,
+        **options: Any,
+    ) -> None:
+        taken = [[s] if isinstance(s, str) else s for s in (subsets, other_domains)]
+        self._taken = [[check_choice('subset', s, SUBSETS) for s in t] for t in taken]
+        if untrimmed_sec is not None and not float(untrimmed_sec) > 0:
+            raise ValueError(f'untrimmed_sec {untrimmed_sec}: use seconds above 0.')
+        self.untrimmed_sec = untrimmed_sec
+        super().__init__(*args, **options)
+
+    def _takes(self, entry: Any) -> bool:
+        return entry.subset in self._taken[entry.domain not in self.domains]
+
+    def load_data_list(self) -> list[dict]:
+        """Rows of clips and pieces that are selected."""
+        rows = super().load_data_list()
+        rows += self._pieces() if self.untrimmed_sec else []
+        return [{**row, 'label': -1, 'body': -1} for row in rows]
+
+    def _pieces(self) -> list[dict]:
+        clips = self.root.read_rec(self.body_groups)
+        tested = [c for c in clips if c.subset == 'test' and not self._takes(c)]
+        files = {file for c in tested for file in (c.path, c.source_video) if file}
+        videos = [v for v in self.root.read_det() if v.path and self._takes(v)]
+        kept = [v for v in videos if not files & {v.path, v.video}]
+        told = f'{len(kept)} of {len(videos)} untrimmed videos show no test clip'
+        print_log(f'{self.root}: {told}, and are taken', 'current')
+        rows = []
+        for video in kept:
+            count = max(1, round(video.duration / self.untrimmed_sec))
+            ends = np.linspace(0, video.duration, count + 1).tolist()
+            for i, span in enumerate(pairwise(ends)):
+                own = {'clip': f'{video.video}#{i}', 'span': span}
+                rows.append(self._facts(video) | own)
+        return rows
+
+    def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        taken = {(row['domain'], row['subset']) for row in rows}
+        own = {d: [s for s in SUBSETS if (d, s) in taken] for d in self.root.domains[0]}
+        told = [f'{", ".join(subsets)} of {d}' for d, subsets in own.items() if subsets]
+        return super()._describe(rows) | {'unlabelled': '; '.join(told)}

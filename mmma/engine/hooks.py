@@ -104,9 +104,9 @@ class PlainCheckpointHook(CheckpointHook):
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
     ``class_power`` (:func:`class_power`), ``seen_domains`` (those, and what the weights
-    it started from had seen), ``data`` (``describe_data``), ``pretrain_data``,
-    ``unlabelled`` of a pre-training (clips by domain and subset),
-    ``selected_on`` (``subset``, ``domains``, ``metric``; None for the last of a run),
+    it started from had seen), ``data`` (``describe_data``), ``pretrain_data``, where
+    labels are not read ``unlabelled`` (subsets of domains), ``selected_on``
+    (``subset``, ``domains``, ``metric``; None for the last of a run),
     ``calibration`` of the best (``evaluation.calibration``),
     ``validated`` and ``random_state``.
 
@@ -173,8 +173,9 @@ class PlainCheckpointHook(CheckpointHook):
         meta.update(self._origin(runner))
         metainfo = meta.pop('dataset_meta', None) or {}
         meta.update({key: metainfo[key] for key in _CLASS_KEYS if key in metainfo})
-        if seen := meta.get('unlabelled'):  # of other domains as well, if asked for
-            meta['seen_domains'] = sorted({*meta.get('seen_domains', ()), *seen})
+        if 'unlabelled' in meta:  # of other domains as well, if asked for
+            seen = {*meta.get('seen_domains', ()), *metainfo['domains']}
+            meta['seen_domains'] = sorted(seen)
         meta['validated'] = not self._unvalidated
         meta['random_state'] = get_random_state()
         for part in ('runtime_info', 'resumed_keys'):

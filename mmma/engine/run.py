@@ -56,11 +56,6 @@ class Run:
         return model_name(self.cfg.filename, info.label_space, info.name)
 
     @property
-    def pretrains(self) -> bool:
-        """True if it trains without labels, so that there is nothing to test."""
-        return pretrains(self.cfg)
-
-    @property
     def work_dir(self) -> Path:
         """Folder of logs, checkpoints and results."""
         return Path(self.cfg.work_dir)
@@ -265,12 +260,6 @@ class BackboneOptions:
             show_tokens(cfg.model)
 
 
-def pretrains(cfg: Any) -> bool:
-    """True for a config that trains without labels."""
-    kind = ((cfg.get('train_dataloader') or {}).get('dataset') or {}).get('type')
-    return kind == 'UnlabelledDataset'
-
-
 def _test_only(cfg: Any, place: str | Path, options: Any) -> None:
     cfg.work_dir, cfg.load_from, cfg.resume = str(place), None, False
     broken = 'skip' if options.skip_broken else 'raise'
@@ -324,12 +313,11 @@ def open_run(
         dataset.pipeline = with_views(dataset.pipeline, views, crops)
     if options:
         name = model_name(cfg.filename, root.info.label_space, root.info.name)
-        if pretrains(cfg):
+        if cfg.get('pretraining'):
             if not isinstance(options, TrainOptions):
                 raise ValueError(
-                    f'{cfg.filename} pre-trains without labels, and has no classes to '
-                    'test: give its weights to a recipe of the same backbone (train.py '
-                    'RECIPE --load-from CKPT), or to features.py and probe.py'
+                    f'{cfg.filename} pre-trains without labels, and has no classes: '
+                    'train a recipe of the same backbone --load-from its weights'
                 )
             name += '-pretraining'
         folder = Path('work_dirs', name, protocol.tag())
@@ -454,11 +442,9 @@ def _shorten(cfg: Any, root: DataRoot) -> None:
     """Change a config to two iterations each of training, validation and testing."""
     if cfg.task == 'det':  # videos in which something happens
         rows = [(v, v.video) for v in root.read_det() if v.instances]
-    elif root.has_rec:
+    else:
         kept = (c for c in root.read_rec() if (c.subset, c.action) != ('val', None))
         rows = [(clip, clip.clip) for clip in kept]
-    else:  # a pre-training on untrimmed videos
-        rows = []
     names: dict[tuple[str, str], list[str]] = {}
     for row, name in rows:
         names.setdefault((row.subset, row.domain), []).append(name)

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,8 +152,8 @@ def starting_weights(
     if load_from:
         weights = read_checkpoint(load_from, trust)
         own = (weights.meta.get('data') or {}).get('name')
-        if unlabelled := weights.meta.get('unlabelled'):
-            own = f'{own} ({unlabelled_text(unlabelled)})'
+        if told := weights.meta.get('unlabelled'):
+            own = f'{own} (unlabelled: {told})'
         seen = ' + '.join([weights.pretrain_data, *([own] if own else [])])
         return replace(weights, pretrain_data=seen)
     source = cfg.get('pretrained')
@@ -164,18 +164,6 @@ def starting_weights(
     advice = ', or train from scratch with --no-pretrained'
     path = fetch_file(file, offline=offline, advice=advice)
     return Weights(path, load_weights_file(path, trust), source.data, of_recipe=True)
-
-
-def unlabelled_text(told: Mapping[str, Iterable[str]]) -> str:
-    """What was seen without labels: ``unlabelled: train, val of lab; train of street``.
-
-    ``told`` is of a checkpoint: clips by domain and subset.
-    """
-    domains: dict[str, list[str]] = {}
-    for domain, subsets in told.items():
-        domains.setdefault(', '.join(subsets), []).append(domain)
-    parts = (f'{subsets} of {", ".join(own)}' for subsets, own in domains.items())
-    return f'unlabelled: {"; ".join(parts)}'
 
 
 def with_frozen(

@@ -1,15 +1,7 @@
 """Networks; importing this package registers them."""
 
 from mmma import registry  # repairs MMAction2 before a module below imports it
-from mmma.models import (
-    backbones,
-    detector,
-    heads,
-    losses,
-    preprocessors,
-    pretraining,
-    pyramid,
-)
+from mmma.models import backbones, detector, heads, losses, preprocessors, pyramid
 
-__all__ = ['backbones', 'detector', 'heads', 'losses', 'preprocessors', 'pretraining']
-__all__ += ['pyramid', 'registry']
+__all__ = ['backbones', 'detector', 'heads', 'losses', 'preprocessors', 'pyramid']
+__all__ += ['registry']

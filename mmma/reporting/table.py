@@ -226,12 +226,9 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     task = results[0]['task']
     counted = next(iter(_SIZES.get(task, {'videos'})))
     notes = [SIMULATED] if results[0]['data']['simulated'] else []
-    notes += [
-        f'{r["name"]} was trained on simulated data.'
-        for r in results
-        if r['checkpoint']['simulated'] and not r['data']['simulated']
-    ]
     for result in results:
+        if result['checkpoint']['simulated'] and not result['data']['simulated']:
+            notes.append(f'{result["name"]} was trained on simulated data.')
         if told := result['data'].get('incomplete'):
             notes.append(f'Not all source videos could be had: {"; ".join(told)}.')
         elif told := result['checkpoint'].get('incomplete'):
@@ -249,28 +246,17 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     if any(r['protocol']['name'] != 'indomain' for r in results):
         notes.append(_WORDS['zeroshot'].format(counted[:-1]))
     notes += [_WORDS['adapted'][r['options'].get('adapt.on', 'none')] for r in results]
-    notes += [
-        f'{r["name"]}: {_WORDS["selections"][by]}'
-        for r in results
-        if (by := selection_of(r)) in _WORDS['selections']
-    ]
     if any((run.get('run') or 0) > 0 for r in results for run in r['runs']):
         notes.append('±: half-width of the 95 % t-interval over support draws.')
-    notes += [
-        _WORDS['seen'].format(r['name'], ', '.join(r['target_seen']))
-        for r in results
-        if r.get('target_seen')
-    ]
-    notes += [
-        _WORDS['unlabelled'].format(r['name'], told)
-        for r in results
-        if '(unlabelled: ' in (told := r['checkpoint'].get('pretrain_data') or '')
-    ]
-    notes += [
-        _WORDS['perhaps_seen'].format(r['name'])
-        for r in results
-        if r.get('target_seen', []) is None
-    ]
+    for result in results:
+        name, seen = result['name'], result.get('target_seen', [])
+        if told := _WORDS['selections'].get(selection_of(result)):
+            notes.append(f'{name}: {told}')
+        if seen is None or seen:
+            words = _WORDS['perhaps_seen' if seen is None else 'seen']
+            notes.append(words.format(name, ', '.join(seen or ())))
+        told = result['checkpoint'].get('pretrain_data') or ''
+        notes += [_WORDS['unlabelled'].format(name, told)] * ('(unlabelled' in told)
     on_val = [r['data']['name'] for r in results if r['options'].get('subset') == 'val']
     notes += [_WORDS['ma52']] if 'MA-52' in on_val else []
     return [note for note in dict.fromkeys(notes) if note]

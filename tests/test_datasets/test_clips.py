@@ -136,6 +136,7 @@ def test_what_a_sample_says(video_root):
         'data_root': str(video_root),
         'label': 41,
         'body': dataset.metainfo['body_of'][41],
+        'subset': 'val',
         'domain': 'street',
         'subject': 's11',
         'modality': 'RGB',

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from mmma.data.root import read_root
-from mmma.datasets.unlabelled import UnlabelledDataset
+from mmma.datasets.clips import UnlabelledDataset
 
 DOMAINS = ('lab', 'psychiatric', 'street', 'emotion')
 
@@ -28,13 +28,14 @@ def seen(root, **options):
 def test_train_and_val_of_the_domains_and_what_is_asked_for(video_root):
     found, data = seen(video_root)
     assert found == {('lab', 'train'): 3, ('lab', 'val'): 3}
-    assert data.metainfo['unlabelled'] == {'lab': {'train': 3, 'val': 3}}
+    assert data.metainfo['unlabelled'] == 'train, val of lab'
     found, data = seen(video_root, subsets='train', other_domains=['train'])
     assert found == {(domain, 'train'): 3 for domain in DOMAINS}
-    assert [*data.metainfo['unlabelled']] == [*DOMAINS]
+    told = '; '.join(f'train of {domain}' for domain in DOMAINS)
+    assert data.metainfo['unlabelled'] == told
     found, _ = seen(video_root, subsets=['train', 'test'])
     assert found == {('lab', 'train'): 3, ('lab', 'test'): 3}
-    with pytest.raises(ValueError, match=r"subset in other_domains 'tests'.*test"):
+    with pytest.raises(ValueError, match=r"subset 'tests'.*test"):
         seen(video_root, other_domains=['tests'])
 
 
@@ -53,30 +54,23 @@ def test_labels_are_never_read_and_may_be_withheld(video_root, tmp_path):
         assert (data[0]['label'], data[0]['body']) == (-1, -1)
 
 
-def seen_in(root, **options):
-    data = UnlabelledDataset(str(root), 'train', [], domains=['lab'], **options)
-    data.full_init()
-    return data
-
-
 def test_pieces_of_untrimmed_videos(det_root, tmp_path):
     videos = [v for v in read_root(det_root).read_det() if v.domain == 'lab']
     taken = [v for v in videos if v.subset in ('train', 'val') and v.path]
-    data = seen_in(det_root, untrimmed_sec=1.5)
-    assert len(data) == sum(max(1, round(v.duration / 1.5)) for v in taken)
-    spans = [data[i]['span'] for i in range(len(data))]
-    assert all(1 <= end - start <= 2 for start, end in spans)
-    assert spans[0][0] == 0
     root = shutil.copytree(det_root, tmp_path / 'root')
-    shown = taken[0]
-    header = 'clip,path,subset,domain,subject,action,body\n'
-    row = f'c,{shown.path},test,lab,x,,\n'
-    (root / 'rec.csv').write_text(f'{header}d,{taken[1].path},train,lab,y,,\n{row}')
-    data = seen_in(root, untrimmed_sec=1.5)
-    names = data.metainfo['clips']
-    assert names[0] == 'd'
-    assert not [name for name in names if name.startswith(f'{shown.video}#')]
-    with pytest.raises(ValueError, match='untrimmed_sec is 0: use seconds above 0'):
-        seen_in(root, untrimmed_sec=0)
-    with pytest.raises(ValueError, match=r'no untrimmed video to take\. Take other'):
-        seen_in(det_root, subsets=[], untrimmed_sec=1)
+    rows = [f'd,{taken[1].path},train,lab,y,,', f'c,{taken[0].path},test,lab,x,,']
+    header = 'clip,path,subset,domain,subject,action,body'
+    (root / 'rec.csv').write_text('\n'.join([header, *rows, '']))
+    _, data = seen(root, untrimmed_sec=1.5)
+    kept = taken[1:]
+    counts = [max(1, round(v.duration / 1.5)) for v in kept]
+    pairs = zip(kept, counts, strict=True)
+    names = [f'{v.video}#{i}' for v, count in pairs for i in range(count)]
+    assert data.metainfo['clips'] == ['d', *names]
+    ends = [data.get_data_info(i)['span'] for i in range(1, 1 + counts[0])]
+    assert [ends[0][0], ends[-1][1]] == [0, kept[0].duration]
+    assert [end for _, end in ends[:-1]] == [start for start, _ in ends[1:]]
+    _, data = seen(root, subsets=['train', 'val', 'test'], untrimmed_sec=1.5)
+    assert f'{taken[0].video}#0' in data.metainfo['clips']
+    with pytest.raises(ValueError, match='untrimmed_sec 0: use seconds above 0'):
+        seen(root, untrimmed_sec=0)

@@ -14,7 +14,7 @@ from torch import nn
 
 from mmma.apis import load_config, report
 from mmma.checkpoints.files import last_checkpoint
-from mmma.engine.run import BackboneOptions, TestOptions, TrainOptions, open_run
+from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
 from mmma.evaluation.reports import read_results
@@ -204,36 +204,11 @@ def test_a_pretraining_resumes_bit_for_bit(video_root, tmp_path):
     )
     for name, weight in expected['state_dict'].items():
         assert torch.equal(weight, found['state_dict'][name]), name
-    assert found['meta']['unlabelled'] == {'lab': {'train': 3, 'val': 3}}
+    assert found['meta']['unlabelled'] == 'train, val of lab'
     assert (found['meta']['seen_domains'], found['meta']['selected_on']) == (
         ['lab'],
         None,
     )
-
-
-def test_results_tell_what_was_seen_without_labels(video_root, tmp_path):
-    changes = [f'train_dataloader.dataset.{o}' for o in ('subsets', 'other_domains')]
-    changes = [f'{changes[0]}=[train,test]', f'{changes[1]}=[train]']
-    start = train(
-        pretraining(video_root, *changes, protocol='zeroshot'),
-        work_dir=str(tmp_path / 'first'),
-        fast_dev_run=True,
-    )
-    recipe = tiny(video_root, {'protocol': 'zeroshot'})
-    second = dict(work_dir=str(tmp_path / 'second'), fast_dev_run=True)
-    work_dir = train(recipe, load_from=str(start), **second)
-    options = TestOptions(work_dir=str(tmp_path / 'tested'))
-    run = open_run(recipe, options=options)
-    results = report(run, latest_checkpoint(work_dir), options)
-    seen = 'none + mma82-fixture (unlabelled: train, test of lab; '
-    seen += 'train of psychiatric, street, emotion)'
-    assert results['checkpoint']['pretrain_data'] == seen
-    assert results['target_seen'] == ['emotion', 'psychiatric', 'street']
-    table = results_table([read_results(tmp_path / 'tested/results.json')])
-    assert f'had seen clips without their labels ({seen})' in ' '.join(table.split())
-    for kind in (TestOptions, BackboneOptions):
-        with pytest.raises(ValueError, match='pre-trains without labels, and has no'):
-            open_run(pretraining(video_root), options=kind())
 
 
 def test_a_trial_leaves_the_training_beside_it_alone(video_root, tmp_path):

@@ -7,6 +7,7 @@
 # Crops, mask and repeats as in mma82_unlabelled_16x224.py: VideoMAE's and V2's.
 # There is no validation, and so no best checkpoint: the last counts.
 _base_ = '../default_runtime.py'
+pretraining = True
 
 train_pipeline = [
     dict(type='OpenVideo'),

@@ -10,6 +10,7 @@
 # Ours: times are spread over the clip (there every fourth frame of 64).
 # There is no validation, and so no best checkpoint: the last counts.
 _base_ = '../default_runtime.py'
+pretraining = True
 
 train_pipeline = [
     dict(type='OpenVideo'),

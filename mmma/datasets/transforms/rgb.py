@@ -156,38 +156,27 @@ def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarr
 
 @TRANSFORMS.register_module()
 class TubeMask(BaseTransform):
-    """Hide the same random places of a clip at all times, for pre-training.
+    """Hide the same random patches at all times of ``imgs``; adds ``mask`` (h, w).
 
-    It follows ``FormatShape`` and adds ``mask`` (h, w), true for the share ``ratio`` of
-    the patches, rounded down, that the model does not see.
-
-    Raises:
-        ValueError: ``ratio`` or ``patch_size`` out of range; in use, one that hides no
-            patch of the picture or all.
+    A share ``ratio`` of it is true; one that hides none or all raises ValueError.
 
     Source: MCG-NJU/VideoMAE, masking_generator.py, 14ef8d85.
     """
 
     def __init__(self, ratio: float = 0.9, patch_size: int = 16) -> None:
-        if not 0 < ratio < 1 or patch_size < 1:
-            raise ValueError(
-                f'ratio {ratio}, patch_size {patch_size}: use a share between 0 and 1, '
-                'such as 0.9, and whole pixels from 1'
-            )
         self.ratio, self.patch_size = ratio, patch_size
 
     def transform(self, results: dict) -> dict:
-        """Draw the mask for the size of ``imgs``, (views, 3, T, H, W)."""
-        height, width = (side // self.patch_size for side in results['imgs'].shape[-2:])
+        """Draw the mask for ``imgs`` of (views, 3, T, H, W)."""
+        height, width = (side // self.patch_size for side in results['imgs'].shape[3:])
         hidden = int(self.ratio * height * width)
-        if not hidden:
+        if not 0 < hidden < height * width:
             raise ValueError(
-                f'ratio {self.ratio} of {height} x {width} patches hides none: use '
-                'larger pictures or a larger ratio'
+                f'TubeMask hides {hidden} of {height} x {width} patches (ratio '
+                f'{self.ratio}): use a share such as 0.9, and larger pictures'
             )
-        drawn = np.random.permutation(height * width) < hidden
-        results['mask'] = drawn.reshape(height, width)
-        return results
+        order = np.random.permutation(height * width).reshape(height, width)
+        return {**results, 'mask': order < hidden}
 
 
 META_KEYS = ('img_shape', 'clip', 'index', 'domain', 'subject', 'body', 'broken')
@@ -273,8 +262,8 @@ def _fit_short_side(pipeline: list[dict[str, Any]], place: int) -> None:
     if before is None:
         pipeline.insert(place, resize)
     else:
-        kept = {k: v for k, v in pipeline[before].items() if k != 'keep_ratio'}
-        pipeline[before] = {**kept, **resize}
+        pipeline[before].pop('keep_ratio', None)
+        pipeline[before].update(resize)
 
 
 def _last(pipeline: Sequence[Mapping[str, Any]], *types: str) -> int | None:

@@ -6,8 +6,9 @@ from mmma.models.backbones import (
     shift_resnet,
     skeleton,
     videomae,
+    videomae_masked,
     videomae_tia,
 )
 
 __all__ = ['hub_encoder', 'shift_effnet', 'shift_resnet', 'skeleton', 'videomae']
-__all__ += ['videomae_tia']
+__all__ += ['videomae_masked', 'videomae_tia']

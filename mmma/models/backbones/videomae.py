@@ -186,16 +186,6 @@ class Block(nn.Module):
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
-def through_blocks(blocks: nn.ModuleList, tokens: Tensor, with_cp: bool) -> Tensor:
-    """Tokens (N, L, D) after all blocks, which ``with_cp`` recomputes backwards."""
-    for block in blocks:
-        if with_cp and torch.is_grad_enabled():
-            tokens = checkpoint(block, tokens, use_reentrant=False)
-        else:
-            tokens = block(tokens)
-    return tokens
-
-
 @MODELS.register_module()
 class VideoMAEViT(BaseModule):
     """VideoMAE's encoder: one feature per clip, or a map of token features.
@@ -273,25 +263,28 @@ class VideoMAEViT(BaseModule):
         """
         tokens = self.encode(imgs)
         if self.return_feat_map:  # (N, D, t, h, w)
-            return tokens.transpose(1, 2).unflatten(2, self._grid_of(imgs))
+            return tokens.transpose(1, 2).unflatten(2, self.grid_of(imgs))
         return self.fc_norm(tokens.mean(dim=1))
 
     def encode(self, imgs: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Tokens (N, L, D) of clips; or of those alone that ``hidden`` (N, L) leaves.
-
-        It is true for tokens that are hidden, as many of each clip.
-        """
-        tokens = self._embed(imgs, self._grid_of(imgs))
+        """Tokens (N, L, D); without those for which ``hidden`` (N, L) is true."""
+        tokens = self._embed(imgs, self.grid_of(imgs))
         if hidden is not None:
             tokens = tokens[~hidden].unflatten(0, (len(imgs), -1))
-        return through_blocks(self.blocks, tokens, self.with_cp)
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return tokens
 
     def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """Tokens (N, L, D) that know their place, by time, row, column."""
         places = resize_table(self.pos_embed, self.arch.grid, grid[1:])
         return self.patch_embed(imgs)[0] + places
 
-    def _grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
+    def grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
+        """Tokens of clips over time, rows and columns; raises as :meth:`forward`."""
         frames, height, width = imgs.shape[2:]
         patch = self.arch.patch_size
         if frames != self.arch.num_frames:

@@ -158,7 +158,7 @@ class VideoMAETIA(VideoMAEViT):
             )
         # (N, 3, C*16, H, W) -> (N*C, 3, 16, H, W)
         chunks = imgs.unflatten(2, (-1, frames)).transpose(1, 2).flatten(0, 1)
-        grid = self._grid_of(chunks)
+        grid = self.grid_of(chunks)
         device, half = imgs.device.type, torch.bfloat16
         with torch.autocast(device, half) if self.reduced else nullcontext():
             tokens = self._embed(chunks, grid)
