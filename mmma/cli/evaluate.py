@@ -61,7 +61,8 @@ _DET = """
 .level .preset
 --profile: also tell the kinds of errors
 --plot FILE.png (out): draw the profile
---seg-map: also mAP over time steps of 0.1 s
+.frame_rate
+--seg-map: also frame mAP at 10 moments per second, as segment_mAP
 .resamples .seed .legacy"""
 _add_det = declared(_DET, DetectionOptions, resamples={'default': 0})
 

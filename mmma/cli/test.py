@@ -25,7 +25,8 @@ checkpoint CKPT: weights: {CKPT_HELP}
 .class_set .body_scores .skip_broken .trust .allow_simulated .allow_extractor .preset
 --out FILE (out): default: results.json in the work dir
 --dump FILE (out): also write scores.npz; detections of actions as ActivityNet-style
-  JSON; all that is written where truth is withheld
+  JSON, of a dense head also FILE.frames.npz; all that is written where truth is
+  withheld
 --reliability FILE.png (out): also draw how often scores are right, as given and
   calibrated"""
 add_arguments = declared(ARGUMENTS, TestOptions, preset={'flag': '--preset --as'})

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
+from mmma.evaluation.scores import frame_table, write_scores
 from mmma.files import SHOWN, atomic_write, read_json, write_file
 from mmma.foreign import Shown, spreadsheet
-from mmma.taxonomy import check_choice
+from mmma.structures.segments import FrameScores
+from mmma.taxonomy import LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ SCHEMA = 'mmma-infer 1'
 PAGE_VIDEO = '.page.mp4'
 """How the copy of a video ends that a page shows where browsers need one."""
 DRAWN_VIDEO = '.draw.mp4'
-_OURS = PAGE_VIDEO, DRAWN_VIDEO, '.annotations.csv'
+FRAMES = '.frames.csv'
+"""How the scores of all frames end that a dense head gives."""
+_OURS = PAGE_VIDEO, DRAWN_VIDEO, FRAMES, '.annotations.csv'
 MOST_BELOW = 500
 COLUMNS = (
     *('task', 'start_sec', 'end_sec', 'action', 'body'),
@@ -147,6 +151,7 @@ class Answer(Shown):
         notes: What to bear in mind.
         skeletons: Of the video, if the model sees those.
         chosen_on: Who chose the threshold: ``the user``, ``default``, or a validation.
+        frames: Scores of all frames, by a dense head, and their label space.
         below: Segments below the threshold and from a quarter of it on, at most
             ``MOST_BELOW``, best first: what a page shows when its threshold moves.
     """
@@ -162,6 +167,9 @@ class Answer(Shown):
     skeletons: Partial | None = field(default=None, repr=False, compare=False)
     chosen_on: str = 'the user'
     below: tuple[Finding, ...] = ()
+    frames: tuple[FrameScores, LabelSpace] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def simulated(self) -> bool:
@@ -278,9 +286,10 @@ def made_before(
             )
 
     whole, rows = folder / f'{stem}.json', folder / f'{stem}.csv'
-    if rows.is_file():
-        with rows.open(encoding='utf-8', errors='replace') as file:
-            check(file.readline().strip() == ','.join(COLUMNS), 'CSV')
+    for path, head in ((rows, ','.join(COLUMNS)), (folder / f'{stem}{FRAMES}', 'clip')):
+        if path.is_file():
+            with path.open(encoding='utf-8', errors='replace') as file:
+                check(f'{file.readline().strip()},'.startswith(f'{head},'), 'CSV')
     if not whole.is_file():
         return False
     try:
@@ -301,8 +310,11 @@ def made_before(
 def write_findings(
     folder: Path, stem: str, answers: Sequence[Answer], facts: Mapping[str, Any]
 ) -> None:
-    """Write both files of a video; facts: ``request``, ``top_k``, perhaps ``path``."""
-    whole = folder / f'{stem}.json'
+    """Write the files of a video; facts: ``request``, ``top_k``, perhaps ``path``."""
+    whole, dense = folder / f'{stem}.json', folder / f'{stem}{FRAMES}'
+    dense.unlink(missing_ok=True)
+    for found in (result.frames for result in answers if result.frames):
+        write_scores(dense, frame_table(*found), found[1])
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(COLUMNS)

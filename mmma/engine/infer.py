@@ -123,7 +123,7 @@ class VideoModel:
         that cannot be read raises BrokenVideoError.
         """
         task, duration_sec = self.card.task, video['duration_sec']
-        found, dropped, below = {}, 0, ()
+        found, dropped, below, frames = {}, 0, (), None
         notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
         seen = skeletons is None or body_seen(skeletons) > 0
         sample = _sample(path, self.card.modality, skeletons)
@@ -141,6 +141,7 @@ class VideoModel:
         else:
             levels = self._detections(sample, duration_sec, label) if seen else {}
             abstained = not seen
+            frames = levels.get('frames')
             for level in self.space.levels:
                 table = levels.get(level, Segments([], [], []))
                 pair = table.scores, calibrated(told, level, table, self.space)
@@ -156,6 +157,7 @@ class VideoModel:
         return Answer(
             *(self.card, video, found['action'], found.get('body', ()), abstained),
             *(lowest['action'], dropped, notes, skeletons, chosen, below),
+            frames and (frames, self.space),
         )
 
     @torch.no_grad()
@@ -176,8 +178,11 @@ class VideoModel:
 
     def _detections(
         self, sample: Mapping[str, Any], video_sec: float, label: str
-    ) -> dict[str, Segments]:
-        """Detections by level in a video, in memory that does not grow."""
+    ) -> dict[str, Any]:
+        """Detections by level in a video, in memory that does not grow.
+
+        Of a dense head also scores of all frames.
+        """
         loader = self._cfg.test_dataloader
         model = self.build()
         samples = self.windows(sample, video_sec)

@@ -44,11 +44,17 @@ from mmma.evaluation.rows import (
     Group,
     group_rows,
 )
-from mmma.evaluation.scores import ScoreTable, file_tag, join_tables, write_scores
+from mmma.evaluation.scores import (
+    ScoreTable,
+    file_tag,
+    frame_table,
+    join_tables,
+    write_scores,
+)
 from mmma.protocols import selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
-from mmma.structures.segments import Segments
+from mmma.structures.segments import FrameScores, Segments
 from mmma.taxonomy import LabelSpace
 
 
@@ -277,7 +283,7 @@ def detect_videos(
     windows: Iterable[Mapping[str, Any]],
     merger: WindowMerger,
     batch_size: int = 1,
-) -> Iterator[tuple[str, dict[str, Segments]]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Detect in videos of any length with constant memory.
 
     What is held are the windows of a batch and the ``max_candidates`` of the merger per
@@ -294,7 +300,8 @@ def detect_videos(
     waiting = iter(windows)
     while batch := list(islice(waiting, batch_size)):
         for sample in model.test_step(pseudo_collate(batch)):
-            merger.add(sample.pred, sample.get('pred_body'))
+            more = sample.get('pred_body'), sample.get('pred_frames')
+            merger.add(sample.pred, *more)
             if sample.window_index == sample.num_windows - 1:
                 yield sample.video, merger.finish()
 
@@ -305,19 +312,24 @@ def scored_truth(run: Run, groups: Sequence[Group]) -> tuple[Any, Any, LabelSpac
     if run.task == 'rec':
         table, action = join_tables(tables), {c.clip: c.action for c in entries}
         return table, np.array([action[name] for name in table.names]), run.space
-    found = {k: Segments.concat([table[k] for table in tables]) for k in tables[0]}
+    kinds = {level: type(own) for level, own in tables[0].items()}
+    found = {k: kind.concat([t[k] for t in tables]) for k, kind in kinds.items()}
     videos = [v for v in entries if v.video in {*found['action'].names}]
     return found, true_segments(videos), run.space
 
 
 def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
-    """Write the scores or detections that were tested.
+    """Write the scores or detections that were tested, of a dense head also of frames.
 
     A protocol that adapts has several files, as ``scores_street_5shot_run0.npz``.
     """
     if run.task == 'det':
         found = Segments.concat([group.table['action'] for group in groups])
         write_detections(dump, found, run.space)
+        if 'frames' in groups[0].table:
+            frames = FrameScores.concat([group.table['frames'] for group in groups])
+            table = frame_table(frames, run.space)
+            write_scores(dump.with_suffix('.frames.npz'), table, run.space)
     elif run.protocol.name in ('fewshot', 'adapt'):
         for group in groups:
             file = dump.with_name(dump.stem + file_tag(group.labels) + dump.suffix)

@@ -13,14 +13,14 @@ of the input therefore moves no number.
 Classes are those of the truth: a class with truth and no prediction has AP 0, a class
 without truth is no class of the mean.
 
-Segment mAP: time is cut into steps of 0.1 s. A step belongs to a truth that covers its
-centre, and its score for a class is the largest score of the segments of that class
-that cover it; no smoothing. Per class, AP over all steps of all videos is that of
-scikit-learn (precision at each distinct score, weighted by the recall it adds; steps
-that no segment covers come last, together). Classes without a true step are left out.
+Frame mAP: a video has moments, so many per second from its start (all frames in
+MultiTHUMOS), or 25 in all (Charades). A truth covers those from its start up to its
+end, or else the nearest one; a moment's score for a class is that of a dense head, or
+the largest of the segments of that class that cover it. Per class, AP over the moments
+of all videos is scikit-learn's: equal scores count together, last what nothing covers.
 
 Source: ActivityNet evaluation, eval_detection.py, compute_average_precision_detection;
-segment mAP: frame mAP of MultiTHUMOS (Yeung et al., 2015), on a grid in seconds.
+frame mAP: MultiTHUMOS (Yeung et al., 2015), Charades (Sigurdsson et al., 2016).
 """
 
 import itertools
@@ -32,7 +32,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmma.evaluation.recognition import LEVELS
-from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
+from mmma.structures.segments import (
+    MOMENT_MARGIN,
+    FloatArray,
+    IntArray,
+    Segments,
+    tiou_pairs,
+)
 from mmma.taxonomy import check_choice
 
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
@@ -41,8 +47,9 @@ THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.arange(1, 10) / 10)
 """tIoU 0.1 to 0.9; ``np.arange(.1, 1, .1)`` would give .30000000000000004."""
 SAME_SEC = 1e-3
 """Truths of one label both of whose ends are this close are one truth."""
-STEPS_PER_SEC = 10.0
-"""Grid of segment mAP."""
+FRAME_RATE = 15.0
+"""Moments per second of frame mAP: the positions of the recipes here."""
+CHARADES_POINTS = 25
 LEGACY_DECIMALS = 4
 """Decimals of scores that OpenTAD writes."""
 _CHUNK = 2_000_000  # pairs that are looked at together
@@ -58,6 +65,8 @@ _AT = {**{f'{t:g}'[1:]: f'mAP@{t:.2f}' for t in SHOWN}, 'mAP': 'mAP'}
 COLUMNS = {f'{lv} {at}': f'{lv}/{name}' for lv in LEVELS for at, name in _AT.items()}
 COLUMNS['AVG'] = 'AVG'
 """Titles and keys of tables: a metric that tables show is added here."""
+FRAME_COLUMNS = {f'{lv} frame mAP': f'{lv}/frame_mAP' for lv in LEVELS}
+"""Of what was measured here; the paper has none."""
 
 
 def merge_duplicates(truth: Segments) -> Segments:
@@ -369,35 +378,49 @@ def recall_at(
     return {n: np.array([(f < n).sum() for f in found]) / truths for n in numbers}
 
 
-def segment_average_precisions(
-    truth: Segments, found: Segments, durations: ArrayLike
+def frame_average_precisions(
+    truth: Segments,
+    found: Segments | Sequence[NDArray[Any]],
+    durations: ArrayLike,
+    rate: float = FRAME_RATE,
 ) -> tuple[IntArray, FloatArray]:
-    """AP over time steps of each class, in videos of (V,) seconds, all above 0.
+    """AP over moments of each class, in videos of (V,) seconds, all above 0.
+
+    Args:
+        found: Segments; or scores of the frames of each video, (n, C), evenly from its
+            start to its end: those of the frame at a moment count.
+        rate: Moments per second; 0 for 25 per video.
 
     Returns:
-        (C,) labels with a true step, ascending, and their (C,) fractions.
+        (C,) labels with truth, ascending, and their (C,) fractions.
     """
     seconds = np.asarray(durations, dtype=np.float64)
     if len(bad := np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))):
         told = f'{len(bad)} videos without a duration, the first is number {bad[0]}'
-        raise ValueError(f'{told}: segment mAP needs the length of each video')
-    steps = np.ceil(seconds * STEPS_PER_SEC - 0.5).astype(np.int64)  # whole centres
-    ends = np.cumsum(steps)
-    grid = (ends - steps, ends)
-    classes, values = [], []
-    for label in np.unique(truth.labels):
-        true = np.zeros(int(ends[-1]), dtype=np.bool_)
-        for _, covered in _covered(truth.select(truth.labels == label), grid):
+        raise ValueError(f'{told}: frame mAP needs the length of each video')
+    rates = np.full(len(seconds), rate) if rate else CHARADES_POINTS / seconds
+    counts = np.maximum(np.ceil(seconds * rates - MOMENT_MARGIN), 1).astype(np.int64)
+    values, labels = [], np.unique(truth.labels)
+    if isinstance(found, Segments):
+        ends = seconds[found.videos]
+        inside = (found.segments_sec[:, 1] >= 0) & (found.segments_sec[:, 0] < ends)
+        found = found.select(inside)
+    else:
+        pairs = zip(found, counts, strict=True)
+        table = np.concatenate([s[np.arange(n) * len(s) // n] for s, n in pairs])
+    for label in labels:
+        true = np.zeros(int(counts.sum()), dtype=np.bool_)
+        for _, covered in _covered(truth.select(truth.labels == label), counts, rates):
             true[covered] = True
-        if not true.any():
-            continue
         scores = np.full(len(true), -np.inf)
-        of_class = found.select(found.labels == label)
-        for rows, covered in _covered(of_class, grid):
-            np.maximum.at(scores, covered, of_class.scores[rows])
-        classes.append(label)
+        if isinstance(found, Segments):
+            own = found.select(found.labels == label)
+            for rows, covered in _covered(own, counts, rates):
+                np.maximum.at(scores, covered, own.scores[rows])
+        else:
+            scores = table[:, label]
         values.append(average_precision(true, scores))
-    return np.array(classes, dtype=np.int64), np.array(values)
+    return labels.astype(np.int64), np.array(values)
 
 
 def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
@@ -405,22 +428,26 @@ def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
 
     Source: scikit-learn, average_precision_score.
     """
-    order = np.argsort(-scores)
-    ranked = scores[order]
-    last = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
-    hits = np.cumsum(true[order])[last]
+    shown = np.flatnonzero(scores > -np.inf)  # the rest come last, together
+    order = shown[np.argsort(-scores[shown])]
+    ranked = np.append(scores[order], -np.inf)
+    last = np.flatnonzero(ranked[1:] != ranked[:-1])
+    hits = np.append(np.cumsum(true[order])[last], true.sum())
     steps = np.diff(np.r_[0, hits]) / hits[-1]
-    return float((steps * hits / (last + 1)).sum())
+    return float((steps * hits / np.append(last + 1, len(true))).sum())
 
 
 def _covered(
-    segments: Segments, grid: Sequence[IntArray]
+    segments: Segments, counts: IntArray, rates: FloatArray
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows of segments beside the steps whose centre lies in them, in chunks."""
-    start, end = (own[segments.videos] for own in grid)
-    steps = np.ceil(segments.segments_sec.T * STEPS_PER_SEC - 0.5)  # (2, n)
-    first, stop = start + np.clip(steps, 0, end - start).astype(np.int64)
-    return expand_runs(first, stop - first)
+    """Rows of segments beside the moments that they cover, in chunks."""
+    count, end = (own[segments.videos] for own in (counts, np.cumsum(counts)))
+    places = segments.segments_sec.T * rates[segments.videos]
+    first, stop = np.clip(np.ceil(places - MOMENT_MARGIN), 0, count).astype(np.int64)
+    nearest = np.clip(np.round(places.mean(axis=0)), 0, count - 1).astype(np.int64)
+    between = stop <= first
+    first = np.where(between, nearest, first)
+    return expand_runs(end - count + first, np.where(between, 1, stop - first))
 
 
 def unmatched_notes(file: str, found: Segments, truth: Segments) -> list[str]:

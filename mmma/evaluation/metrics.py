@@ -25,15 +25,15 @@ from mmma.structures.segments import NmsOptions, Segments
 from mmma.taxonomy import space_of_meta
 
 _REC_KEYS = ('action/top1', 'action/mca', 'action/macro_f1', 'F1_mean')
-_DET_KEYS = ('action/mAP', 'body/mAP', 'AVG')
+_DET_KEYS = ('action/mAP', 'body/mAP', 'AVG', 'action/frame_mAP', 'body/frame_mAP')
 """Logged of a single domain; ``results.json`` has everything."""
 BODY_RULE = {'relabel': 'before nms', 'head': 'head'}
 """Rule of ``WindowMerger`` to that of ``DetectionOptions``."""
 
 _Scored = tuple[int, str, bool, np.ndarray, np.ndarray | None]
 """Index, clip, whether it is broken, scores (K,) and body scores (B,), float32."""
-_Windows = dict[int, tuple[bool, Segments, Segments | None]]
-"""Index to whether it is broken, segments of actions and of the body head."""
+_Windows = dict[int, tuple[bool, Segments, Segments | None, Any]]
+"""Index to whether it is broken, segments of actions and of the body head, frames."""
 
 
 def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float]:
@@ -150,14 +150,16 @@ class DetectionMetric(BaseMetric):
     is missing are treated as in :class:`RecognitionMetric`.
 
     A sample has ``index``, ``video``, ``num_windows`` and ``pred``, and ``pred_body``
-    if the model has a body head. Videos with a ``broken`` window are left out.
+    and ``pred_frames`` if the model has a body head, or a dense one. Videos with a
+    ``broken`` window are left out.
 
     Args:
         preset: Thresholds of the average: ``mma82`` or ``mac``.
         nms: Fields of ``NmsOptions``; it and the others are those of ``WindowMerger``.
 
     Attributes:
-        table: Level to detections after NMS, with names, after ``evaluate``.
+        table: Level to detections after NMS, with names, after ``evaluate``; of a dense
+            head also ``frames``.
         merger: Makes a ``WindowMerger`` of the body groups of the actions.
         makes_rows, broken, scored: As of :class:`RecognitionMetric`, of videos.
     """
@@ -181,7 +183,7 @@ class DetectionMetric(BaseMetric):
         rule = BODY_RULE[bodies]
         self.options = DetectionOptions(preset, body_rule=rule, resamples=0)
         self.makes_rows = True
-        self.table: dict[str, Segments] = {}
+        self.table: dict[str, Any] = {}
         self.broken: list[str] = []
         self._open: dict[str, _Windows] = {}
         self._merged: dict[str, dict[str, Segments] | None] = {}
@@ -206,7 +208,8 @@ class DetectionMetric(BaseMetric):
                 continue
             windows = self._open.setdefault(video, {})
             broken = bool(sample.get('broken'))
-            windows[index] = (broken, sample['pred'], sample.get('pred_body'))
+            more = sample.get('pred_body'), sample.get('pred_frames')
+            windows[index] = (broken, sample['pred'], *more)
             if len(windows) == sample['num_windows']:
                 self._merged[video] = self._merge(self._open.pop(video))
 
@@ -246,10 +249,10 @@ class DetectionMetric(BaseMetric):
         if not kept:
             raise ValueError(f'none of the {len(names)} videos could be read')
         self.table = {
-            level: Segments.concat(
+            level: type(one).concat(
                 [replace(own[level], names=(name,)) for name, own in kept.items()]
             )
-            for level in next(iter(kept.values()))
+            for level, one in next(iter(kept.values())).items()
         }
         if not self.makes_rows:
             return {}
@@ -259,7 +262,7 @@ class DetectionMetric(BaseMetric):
         return _flat(domain_rows(self.table, videos, space, self.options), _DET_KEYS)
 
     def _merge(self, windows: _Windows) -> dict[str, Segments] | None:
-        if any(broken for broken, _, _ in windows.values()):
+        if any(broken for broken, *_ in windows.values()):
             return None
         merger = self.merger(self.dataset_meta['body_of'])
         for index in sorted(windows):

@@ -31,7 +31,7 @@ from mmma.data.videos import (
     true_segments,
 )
 from mmma.evaluation.calibration import fit_temperature, softened
-from mmma.evaluation.detection import segment_average_precisions, unmatched_notes
+from mmma.evaluation.detection import frame_average_precisions, unmatched_notes
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.form import check_form
 from mmma.evaluation.recognition import fuse_body_scores
@@ -166,8 +166,8 @@ def detection_report(
     """Metrics of detections against a ``det.json``, or a truth file of anybody.
 
     Arguments, errors and report are those of :func:`recognition_report`; ``profile``
-    adds the error profile, ``segment_map`` mAP over time steps. True segments are cut
-    to their video, as when a data root is read; ``legacy`` leaves them as they are.
+    adds the error profile, ``segment_map`` frame mAP at 10 per second. True segments
+    are cut to their video, as when a data root is read, but not for ``legacy``.
     """
     gt, info, space = _truth_file(gt, DET_FILE, label_space, body_groups)
     videos, *odd = scan_det(gt, space, of_root=False, cut=not options.legacy)
@@ -178,13 +178,16 @@ def detection_report(
     chosen, told = _without_missing(gt, info, chosen, given.names)
     found, counts = place_detections(pred, given, videos, chosen, odd[0].items())
     rows = domain_rows(found, chosen, space, options, info.domains)
+    if unknown := [v.video for v in chosen if not 0 < v.duration < np.inf]:
+        told = f'{len(unknown)} videos have no duration'
+        tell([f'{gt}: no frame mAP, as {told}: {first_of(unknown)}'])
     tell(unmatched_notes(pred.name, found, true_segments(chosen)))
     extras: dict[str, Any] = {}
     if profile or segment_map:
         durations = np.array([video.duration for video in chosen])
         levels = match_levels(found, true_segments(chosen), space, options)
         for level, own in levels.items() if segment_map else ():
-            _, values = segment_average_precisions(own.truth, own.found, durations)
+            _, values = frame_average_precisions(own.truth, own.found, durations, 10.0)
             extras[f'{level}/segment_mAP'] = 100.0 * float(values.mean())
         if profile:
             extras['profile'] = profile_levels(levels, durations, options.legacy)

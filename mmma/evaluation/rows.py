@@ -16,6 +16,7 @@ from mmma.data.clips import Clip
 from mmma.data.videos import Video, true_segments
 from mmma.evaluation.bootstrap import detection_intervals, recognition_intervals
 from mmma.evaluation.detection import (
+    FRAME_RATE,
     LEGACY_DECIMALS,
     MIN_TRUTHS,
     PRESETS,
@@ -24,6 +25,7 @@ from mmma.evaluation.detection import (
     Matches,
     average_precisions,
     detection_metrics,
+    frame_average_precisions,
     match_detections,
     preset_columns,
     rank_predictions,
@@ -67,9 +69,9 @@ BODY_RULES = {
 }
 """Sources of the detections of body groups; the results say which."""
 
-Found: TypeAlias = Segments | Mapping[str, Segments]
+Found: TypeAlias = Segments | Mapping[str, Any]
 """Detections of actions, to be relabelled for the body level; or those of each level,
-with labels of that level."""
+with labels of that level; and perhaps ``frames``, ``FrameScores`` of a dense head."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class DetectionOptions:
         preset: thresholds of the average: nine, or 0.2, 0.5 and 0.7 (default: mma82)
         level: Whose labels are matched.
         body_rule: Key of ``BODY_RULES``.
+        frame_rate (R): moments per second of frame mAP (default 15); 0: 25 per video,
+            as Charades
         legacy: for parity with published evaluators: scores rounded to four decimals,
             of equal ones the later in the file first, errors by the nearest truth
             alone, true segments not cut to their video
@@ -148,6 +152,7 @@ class DetectionOptions:
     preset: Literal['mma82', 'mac'] = 'mma82'
     level: Literal['action', 'body', 'both'] = 'both'
     body_rule: str = 'as given'
+    frame_rate: float = FRAME_RATE
     legacy: bool = False
     resamples: int = 200
     seed: int = 0
@@ -156,6 +161,8 @@ class DetectionOptions:
         check_choice('preset', self.preset, tuple(PRESETS))
         check_choice('level', self.level, LEVEL_CHOICES)
         check_choice('body rule', self.body_rule, tuple(BODY_RULES))
+        if not 0 <= self.frame_rate < np.inf:
+            raise ValueError(f'frame rate {self.frame_rate}: use a number from 0')
 
     def record(self) -> dict[str, Any]:
         """Plain types for the results."""
@@ -451,7 +458,8 @@ def detection_row(
     """One row by detections with the names of at least these videos.
 
     Returns:
-        ``counts``, ``metrics``, ``presets`` (the averages of each), ``frequent``
+        ``counts``, ``metrics`` (with frame mAP where all durations are known, and then
+        ``frames``: what it is of), ``presets`` (the averages of each), ``frequent``
         (metrics over classes with at least ten truths), ``recall`` (at N per video,
         mean over the thresholds of the preset), ``per_class``, and ``intervals`` unless
         they are switched off.
@@ -501,12 +509,31 @@ def detection_row(
             for level, own in levels.items()
         },
     }
+    seconds = [video.duration for video in videos]
+    if all(0 < length < np.inf for length in seconds):
+        frames = None if isinstance(found, Segments) else found.get('frames')
+        scored = None if frames is None else frames.of(truth.names)
+        _add_frames(row, levels, scored, seconds, (options.frame_rate, space))
     if options.resamples:
         chosen = options.preset, options.resamples, options.seed
         row['intervals'], by_class = detection_intervals(levels, subjects, *chosen)
         for level, bounds in by_class.items():
             row['per_class'][level]['AP_bounds'] = np.round(100 * bounds, 4).tolist()
     return row
+
+
+def _add_frames(row: Any, levels: Any, scored: Any, seconds: Any, how: Any) -> None:
+    """Add frame mAP to a row: of segments and, if frames were scored, of them."""
+    rate, space = how
+    row['frames'] = {'rate': rate, 'of': 'frames' if scored else 'segments'}
+    for level, own in levels.items():
+        values = frame_average_precisions(own.truth, own.found, seconds, rate)[1]
+        row['frames'][f'{level}/frame_mAP of segments'] = 100 * float(values.mean())
+        if scored:
+            scores = scored.of_level(level, space.body_of)
+            values = frame_average_precisions(own.truth, scores, seconds, rate)[1]
+        row['metrics'][f'{level}/frame_mAP'] = 100 * float(values.mean())
+        row['per_class'][level]['frame_AP'] = np.round(100 * values, 4).tolist()
 
 
 def match_levels(
@@ -518,7 +545,7 @@ def match_levels(
     """Matches of every level asked for, at all nine thresholds, in the true videos."""
     options = options or DetectionOptions()
     given = {'action': found} if isinstance(found, Segments) else found
-    levels = {level: own.of(truth.names) for level, own in given.items()}
+    levels = {k: given[k].of(truth.names) for k in LEVELS if k in given}
     if isinstance(found, Segments) and space.bodies:
         levels['body'] = levels['action'].relabel(space.body_of)
     matches: dict[str, Matches] = {}

@@ -4,7 +4,8 @@
 (K names in column order; without them columns are in index order). A model with its own
 body scores adds ``body_scores`` (N, B) and optional ``bodies``. Nothing is pickled.
 ``scores.csv`` has a column ``clip`` and one per action, in any order. Scores are used
-as given: they are neither renormalised nor clipped.
+as given: they are neither renormalised nor clipped. In a score file of frames,
+``*.frames.npz``, clips are frames: ``VIDEO@SECONDS``.
 
 Fusion takes clips by name. ``mean`` is the arithmetic mean of the scores; ``logit`` is
 their geometric mean, the weighted mean of log scores, renormalised to probabilities.
@@ -24,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from mmma.files import SHOWN, atomic_write, read_table
 from mmma.foreign import control_faults, naming, read_npz
+from mmma.structures.segments import FrameScores
 from mmma.taxonomy import (
     LABEL_SPACES,
     LabelSpace,
@@ -134,6 +136,17 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
         for fault in control_faults(dict(enumerate(table.names))):
             raise ValueError(f'clip {fault}')
         return table
+
+
+def frame_table(frames: FrameScores, space: LabelSpace) -> ScoreTable:
+    """A table whose clips are frames: ``VIDEO@SECONDS``, or ``SECONDS`` of no name."""
+    heads = [f'{name}@' if name else '' for name in frames.names]
+    sizes = zip(heads, map(len, frames.scores), strict=True)
+    names = (f'{head}{i / frames.rate:.4f}' for head, n in sizes for i in range(n))
+    actions, bodies = np.split(
+        np.concatenate(frames.scores), [space.num_actions], axis=1
+    )
+    return ScoreTable(tuple(names), actions, bodies if bodies.size else None)
 
 
 def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None:

@@ -32,6 +32,7 @@ from mmma.reporting.table import (
     Table,
     adaptation_text,
     escape,
+    measured_columns,
     result_notes,
     setting_title,
 )
@@ -315,7 +316,9 @@ def _split(
         return [PaperTable(kind, title, columns, ('',), rows, data, [*notes, note])]
     if results['task'] == 'det':
         title = f'Detection, {protocol}'
-        name, columns = f'{kind}-detection', COLUMNS['det']
+        measured = {key for row in rows for key, _ in row.cells}
+        columns = COLUMNS['det'] | measured_columns('det', measured)
+        name = f'{kind}-detection'
         return [PaperTable(name, title, columns, subsets, rows, data, [*notes])]
     tables = []
     for each in ('action', 'body') if level == 'both' else (level,):

@@ -172,6 +172,12 @@ def _latex_line(cells: Sequence[str]) -> str:
     return '{}' * line.startswith(('[', '*')) + line + r' \\'  # no option of the last
 
 
+def measured_columns(task: str, keys: Collection[str]) -> dict[str, str]:
+    """Titles and keys of the metrics that were measured, frame mAP last."""
+    columns = COLUMNS[task] | (detection.FRAME_COLUMNS if task == 'det' else {})
+    return {title: key for title, key in columns.items() if key in keys}
+
+
 def results_table(results: Sequence[Results], fit: bool = True) -> str:
     """One table over several results of one task, in percent.
 
@@ -184,7 +190,7 @@ def results_table(results: Sequence[Results], fit: bool = True) -> str:
     task = results[0]['task']
     counted = next(iter(_SIZES[task]))
     known = {key for r in results for run in r['runs'] for key in run['metrics']}
-    columns = {title: key for title, key in COLUMNS[task].items() if key in known}
+    columns = measured_columns(task, known)
     rows = []
     for result in results:
         name = result['name'] + ' (simulated)' * bool(result['data']['simulated'])
@@ -241,6 +247,8 @@ def result_notes(results: Sequence[Results]) -> list[str]:
         grouped = 'body/mAP' in results[0]['runs'][0]['metrics']
         body = f'; body: {options["body_detections"]}' if grouped else ''
         notes.append(f'mAP: {_thresholds(options)}{body}')
+        told = {r['name']: r['runs'][0].get('frames', {}).get('of') for r in results}
+        notes += [f'{k}: frame mAP is of its {own}' for k, own in told.items() if own]
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
@@ -344,6 +352,9 @@ def _det_notes(report: Mapping[str, Any]) -> list[str]:
     for level in recognition.LEVELS:
         if (found := report.get(f'{level}/segment_mAP')) is not None:
             lines.append(f'{level} segment mAP: {found:.2f}')
+    if told := report['rows'][0].get('frames'):
+        rate = f'{told["rate"]:g} per second' if told['rate'] else '25 per video'
+        lines.append(f'frame mAP is of segments, moments: {rate}')
     for level, recall in report['rows'][0].get('recall', {}).items():
         values = ', '.join(f'{value:.2f} of {n}' for n, value in recall.items())
         lines.append(f'{level} recall of the best N per video: {values}')
@@ -366,10 +377,11 @@ def _span(bounds: Sequence[float]) -> str:
 def _rows_table(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Domains with their metrics; of recognition the mean and worst of them."""
     first, sizes = rows[0], _SIZES[task]
-    columns = {t: key for t, key in COLUMNS[task].items() if key in first['metrics']}
+    columns = measured_columns(task, first['metrics'])
 
     def line(name: str, found: Mapping[str, Any], *counts: Any) -> list[Any]:
-        return [name, *(counts or ('', '')), *(found[key] for key in columns.values())]
+        cells = (found.get(key, '') for key in columns.values())
+        return [name, *(counts or ('', '')), *cells]
 
     cells = [
         line(row['domain'], row['metrics'], *(row['counts'][n] for n in sizes.values()))

@@ -8,7 +8,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mmma.structures.segments import NmsOptions, Segments
+from mmma.structures.segments import FrameScores, NmsOptions, Segments
 from mmma.taxonomy import check_choice
 
 _MIN_LENGTH = 1e-6  # what is shorter counts as a moment
@@ -75,6 +75,8 @@ class SegmentSample(BaseDataElement):  # type: ignore[misc]
         gt_labels: (G,) int64, indices of the label space.
         valid: Positions that exist, from the first; the rest is padding.
         pred: Segments that were found, in seconds of the video, before NMS.
+        pred_frames: Of a dense head: number of the first position in the video,
+            positions per second, scores (valid, C).
 
     Raises:
         ValueError: Truth of another shape, or more positions than the window has.
@@ -177,9 +179,14 @@ class WindowMerger:
         self.bodies = bodies
         self.max_candidates, self.join_sec = max_candidates, join_sec
         self._kept: dict[str, Segments] = {}
+        self._frames: list[tuple[int, float, np.ndarray]] = []
 
-    def add(self, actions: Segments, bodies: Segments | None = None) -> None:
+    def add(
+        self, actions: Segments, bodies: Segments | None = None, frames: Any = None
+    ) -> None:
         """Take what was found in a window, before NMS, in seconds of the video.
+
+        Frames, ``pred_frames`` of a ``SegmentSample``, are all kept.
 
         Raises:
             ValueError: The rule is ``head`` and the model has no such head.
@@ -192,14 +199,20 @@ class WindowMerger:
                     'or a model whose head has body=dict().'
                 )
             found['body'] = bodies
+        if frames is not None:
+            wide = len(self.body_of) if self.bodies == 'relabel' else None
+            self._frames.append((*frames[:2], frames[2][:, : wide or None]))
         for level, own in found.items():
             if level in self._kept:
                 own = Segments.concat([self._kept[level], own])
             full = len(own) > self.max_candidates
             self._kept[level] = own.top(self.max_candidates) if full else own
 
-    def finish(self) -> dict[str, Segments]:
-        """Segments by level, best first; the next video may be added then."""
+    def finish(self) -> dict[str, Any]:
+        """Segments by level, best first; the next video may be added then.
+
+        Of a dense head also ``frames``, ``FrameScores``: the mean over windows.
+        """
         none = Segments([], [], [])  # type: ignore[arg-type]
         wanted = ('action', 'body') if self.body_of else ('action',)
         levels = {level: self._kept.pop(level, none) for level in wanted}
@@ -207,4 +220,6 @@ class WindowMerger:
             levels = {k: join_pieces(own, self.join_sec) for k, own in levels.items()}
         if self.bodies == 'relabel' and self.body_of:
             levels['body'] = levels['action'].to_bodies(self.body_of)
-        return {level: found.nms(self.nms) for level, found in levels.items()}
+        frames, self._frames = self._frames, []
+        done = {level: found.nms(self.nms) for level, found in levels.items()}
+        return done | ({'frames': FrameScores.merged(frames)} if frames else {})

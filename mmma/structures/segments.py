@@ -18,6 +18,8 @@ IntArray: TypeAlias = NDArray[np.int64]
 NMS_METHODS = ('soft', 'hard', 'none')
 LENGTH_MARGIN_SEC = 1e-6
 """Added to every length in NMS, as in ActionFormer's ``nms_1d_cpu``."""
+MOMENT_MARGIN = 1e-4
+"""Of a step: by so much a segment may start after a moment and still cover it."""
 _MIN_UNION_SEC = 1e-8
 _RAISE_EVERY = 16  # picks between looks at what can still be among the best
 
@@ -247,6 +249,48 @@ class Segments:
             scores = _decayed_scores(*columns, options)
             found = replace(found, scores=scores).select(scores > 0)
         return found.top(options.max_per_video)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScores:
+    """Scores (n, C) of the frames of each video, ``rate`` per second from its start.
+
+    Of actions, then perhaps of body groups by their own head.
+    """
+
+    scores: Sequence[NDArray[Any]]
+    rate: float
+    names: Sequence[str] = ('',)
+
+    @classmethod
+    def merged(cls, windows: Sequence[tuple[int, float, FloatArray]]) -> FrameScores:
+        """Mean over windows of a video: first frame, frames per second, scores."""
+        size = max(first + len(own) for first, _, own in windows)
+        total, count = np.zeros((size, windows[0][2].shape[1])), np.zeros((size, 1))
+        for first, _, own in sorted(windows, key=lambda window: window[0]):
+            total[first : first + len(own)] += own
+            count[first : first + len(own)] += 1
+        return cls([(total / count).astype(np.float32)], windows[0][1])
+
+    @classmethod
+    def concat(cls, parts: Sequence[FrameScores]) -> FrameScores:
+        """Those of all videos of several parts."""
+        names = [name for part in parts for name in part.names]
+        return cls([own for p in parts for own in p.scores], parts[0].rate, names)
+
+    def of(self, names: Sequence[str]) -> FrameScores:
+        """Those of some videos, in this order."""
+        own = dict(zip(self.names, self.scores, strict=True))
+        return replace(self, scores=[own[name] for name in names], names=names)
+
+    def of_level(self, level: str, body_of: Sequence[int]) -> list[NDArray[Any]]:
+        """By video; a group without scores has those of its likeliest action."""
+        size, groups = len(body_of) or None, range(max(body_of, default=-1) + 1)
+        if level == 'action' or self.scores[0].shape[1] > len(body_of):
+            columns = slice(size) if level == 'action' else slice(size, None)
+            return [own[:, columns] for own in self.scores]
+        own = [[s[:, np.equal(body_of, g)] for g in groups] for s in self.scores]
+        return [np.stack([x.max(axis=1, initial=0) for x in one], 1) for one in own]
 
 
 def _decayed_scores(

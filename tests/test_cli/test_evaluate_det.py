@@ -75,7 +75,9 @@ def report_of(arguments, capsys):
 
 def test_json_is_one_object_with_flat_metrics(files, capsys):
     report, err = report_of(files(), capsys)
-    assert {k: report[k] for k in metric_keys()} == report['rows'][0]['metrics']
+    metrics = report['rows'][0]['metrics']
+    assert {k: report[k] for k in metrics} == metrics
+    assert metrics.keys() >= set(metric_keys())
     # Of class 3 one of two truths is found, the two others are perfect.
     assert report['action/mAP'] == pytest.approx(100 * 2.5 / 3)
     assert report['subset'] == 'test'
@@ -130,6 +132,16 @@ def test_extras(files, capsys, tmp_path):
     extras = ['--seg-map', '--profile', '--plot', str(plot), '--resamples', '20']
     report, _ = report_of([*files(), *extras, '--legacy'], capsys)
     assert 0 < report['action/segment_mAP'] < 100
+    assert 0 < report['action/frame_mAP'] < 100
+    assert report['rows'][0]['frames'] == {
+        'rate': 15.0,
+        'of': 'segments',
+        'action/frame_mAP of segments': report['action/frame_mAP'],
+        'body/frame_mAP of segments': report['body/frame_mAP'],
+    }
+    charades, _ = report_of([*files(), '--frame-rate', '0'], capsys)
+    assert charades['rows'][0]['frames']['rate'] == 0
+    assert charades['action/mAP'] == report_of(files(), capsys)[0]['action/mAP']
     assert report['profile']['action']['rule'] == 'nearest truth'
     assert report['options']['ties'] == 'late first'
     assert report['rows'][0]['intervals']['resamples'] == 20
@@ -180,6 +192,12 @@ def test_simulated_data_are_marked(files, capsys, tmp_path):
             {'a': []},
             ('--seg-map',),
             'length of',
+        ),
+        (
+            {'a': video((3, 0, 1))},
+            {'a': []},
+            ('--frame-rate', '-1'),
+            'frame rate -1.0: use a number from 0',
         ),
     ],
 )

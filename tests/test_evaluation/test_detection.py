@@ -16,12 +16,12 @@ from mmma.evaluation.detection import (
     average_precisions,
     detection_metrics,
     expand_runs,
+    frame_average_precisions,
     match_detections,
     merge_duplicates,
     preset_columns,
     rank_predictions,
     recall_at,
-    segment_average_precisions,
 )
 from mmma.files import OddEntries
 from mmma.taxonomy import load_label_space
@@ -241,51 +241,69 @@ def test_recall_is_that_of_the_first_n_of_each_video(seed):
         assert recall == pytest.approx(np.array(hits) / first.truths.sum())
 
 
-def covered(table, rows, centres):
-    low, high = table.segments_sec[rows].T
-    return (low[:, None] <= centres) & (centres < high[:, None])
+def shown_at(table, video, label, moments):
+    """(n,) best score, -1 where nothing is, one segment and moment at a time."""
+    best = np.full(len(moments), -1.0)
+    for (start, end), score, own, place in zip(
+        table.segments_sec, table.scores, table.labels, table.videos, strict=True
+    ):
+        if (own, place) != (label, video) or start >= moments[-1] + 1 or end < 0:
+            continue
+        inside = [i for i, at in enumerate(moments) if start <= at < end]
+        middle = (start + end) / 2
+        inside = inside or [int(np.abs(moments - middle).argmin())]
+        best[inside] = np.maximum(best[inside], score)
+    return best
 
 
-@pytest.mark.parametrize('seed', range(8))
-def test_equals_scikit_learn(seed):
+@pytest.mark.parametrize(('seed', 'rate'), [(0, 15), (1, 15), (2, 30), (3, 0)])
+def test_frame_ap_equals_scikit_learn(seed, rate):
     truth, found = random_problem(seed)
     durations = np.random.default_rng(seed).uniform(4, 9, 6).round(2)
-    labels, values = segment_average_precisions(truth, found, durations)
+    labels, values = frame_average_precisions(truth, found, durations, rate)
     for label, value in zip(labels, values, strict=True):
         true, scores = [], []
         for video, duration in enumerate(durations):
-            centres = (np.arange(200) + 0.5) / 10
-            centres = centres[centres < duration]
-            own = [
-                np.flatnonzero((t.videos == video) & (t.labels == label))
-                for t in (truth, found)
-            ]
-            true.append(covered(truth, own[0], centres).any(axis=0))
-            shown = covered(found, own[1], centres) * found.scores[own[1]][:, None]
-            scores.append(shown.max(axis=0, initial=0))
+            every = np.arange(300) / (rate or 25 / duration)
+            moments = every[every < duration - 1e-9]
+            own = found.select(found.segments_sec[:, 0] < durations[found.videos])
+            true.append(shown_at(truth, video, label, moments) >= 0)
+            scores.append(shown_at(own, video, label, moments))
         expected = average_precision_score(np.concatenate(true), np.concatenate(scores))
         assert value == pytest.approx(expected, abs=1e-12)
 
 
-def test_by_hand():
+def test_frame_ap_by_hand():
     truth = instances((0, 0, 0, 0.3), (0, 4, 0.31, 0.34))
-    found = predictions((0, 0, 0.1, 0.5, 0.9), (0, 0, 0.2, 0.4, 0.1))
-    labels, values = segment_average_precisions(truth, found, [1.0])
-    assert labels.tolist() == [0]  # no centre lies in the instance of class 4
-    # Steps 1 to 4 are shown, 1 and 2 true; then the six others, one of them true.
+    found = predictions((0, 0, 0.1, 0.5, 0.9), (0, 0, 0.2, 0.4, 0.1), (0, 4, 2, 3, 1))
+    labels, values = frame_average_precisions(truth, found, [1.0], 10)
+    assert labels.tolist() == [0, 4]
+    # Moments 1 to 4 are shown, 1 and 2 true; then the six others, one of them true.
     assert values[0] == pytest.approx(2 / 3 * 2 / 4 + 1 / 3 * 3 / 10)
+    assert values[1] == pytest.approx(1 / 10)  # what is short is at moment 3
 
 
-def test_perfect_and_nothing():
-    truth = instances((0, 0, 0, 1), (1, 0, 1, 2))
-    rows = [(0, 0, 0, 1, -3), (1, 0, 1, 2, -5)]
-    perfect = segment_average_precisions(truth, predictions(*rows), [2, 2])
-    assert perfect[1].tolist() == [1]
-    nothing = segment_average_precisions(truth, predictions(), [2, 2])
-    assert nothing[1] == pytest.approx([20 / 40])  # the share of true steps
+def test_frame_ap_of_scores_of_frames():
+    truth = instances((0, 0, 0, 0.2), (1, 0, 0.1, 0.3), (1, 1, 0, 0.4))
+    scores = [np.array([[9, 0], [7, 0], [8, 0], [1, 0]]), np.array([[2, 5]] * 4)]
+    _, values = frame_average_precisions(truth, scores, [0.4, 0.4], 10)
+    # 9 hits, 8 misses, 7 hits, the four of 2 have two hits, all tied.
+    expected = [1 / 4 + 1 / 4 * 2 / 3 + 2 / 4 * 4 / 7, 1]
+    assert values == pytest.approx(expected)
+    twice = [own.repeat(2, axis=0) for own in scores]  # frames of another rate
+    same = frame_average_precisions(truth, twice, [0.4, 0.4], 10)[1]
+    assert same == pytest.approx(expected)
+
+
+def test_frame_ap_of_what_is_perfect_and_of_nothing():
+    truth = instances((0, 0, 0, 1), (1, 0, 1, 2), (1, 3, 0.51, 0.52))
+    perfect = frame_average_precisions(truth, truth, [2, 2])
+    assert perfect[1].tolist() == [1, 1]
+    nothing = frame_average_precisions(truth, predictions(), [2, 2])
+    assert nothing[1] == pytest.approx([30 / 60, 1 / 60])  # the share of true moments
     for unknown in (np.nan, 0.0):
         with pytest.raises(ValueError, match='1 videos without a duration'):
-            segment_average_precisions(truth, predictions(), [unknown, 2])
+            frame_average_precisions(truth, predictions(), [unknown, 2])
 
 
 def test_average_precision_counts_ties_together():

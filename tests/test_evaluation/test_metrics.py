@@ -17,9 +17,10 @@ from mmma.evaluation.recognition import (
     recognition_metrics,
 )
 from mmma.evaluation.rows import EvaluationOptions, domain_rows
+from mmma.evaluation.scores import frame_table, read_scores, write_scores
 from mmma.registry import METRICS
 from mmma.structures.samples import SegmentSample
-from mmma.structures.segments import Segments
+from mmma.structures.segments import FrameScores, Segments
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')
@@ -131,7 +132,8 @@ def test_detection_metrics_are_those_of_the_rows(det_meta, det_samples):
     assert len(metric.table['action'].of('a')) == 3
     videos = videos_of_meta(det_meta, 'abc')
     pooled, lab, street = domain_rows(metric.table, videos, SPACE, metric.options)
-    assert {k: flat[k] for k in metric_keys()} == pooled['metrics']
+    assert {k: flat[k] for k in pooled['metrics']} == pooled['metrics']
+    assert pooled['metrics'].keys() > set(metric_keys())
     assert flat['lab/AVG'] == lab['metrics']['AVG']
     assert flat['street/body/mAP'] == street['metrics']['body/mAP']
     assert flat['action/mAP'] == 100
@@ -274,3 +276,34 @@ def test_union_counts_as_mmaction2():
     expected = theirs(scores, labels)
     assert ours['union'] == pytest.approx(expected)
     assert ours['present'] > 1.5 * expected
+
+
+def test_scores_of_frames_are_averaged_over_windows_and_ranked(
+    det_meta, det_samples, tmp_path
+):
+    rng = np.random.default_rng(0)
+    for sample in det_samples:
+        shown = rng.random((6, SPACE.num_actions), dtype=np.float32)
+        sample['pred_frames'] = 4 * (sample['index'] in (1, 3)), 15.0, shown
+    metric = build(det_meta)
+    flat = score(metric, det_samples)
+    frames = metric.table['frames']
+    own = [sample['pred_frames'][2] for sample in det_samples]
+    whole = np.concatenate([own[0][:4], (own[0][4:] + own[1][:2]) / 2, own[1][2:]])
+    assert frames.names == ['a', 'b', 'c']
+    assert frames.scores[0] == pytest.approx(whole)
+    row = domain_rows(metric.table, videos_of_meta(det_meta, 'abc'), SPACE)[0]
+    assert row['frames']['of'] == 'frames'
+    assert row['metrics']['action/frame_mAP'] == flat['action/frame_mAP']
+    first = frames.of(['c', 'a']).of_level('body', SPACE.body_of)
+    members = np.equal(SPACE.body_of, 2)
+    assert first[0][:, 2] == pytest.approx(own[4][:, members].max(axis=1))
+    heads = FrameScores([np.ones((3, SPACE.num_actions + 7))], 15.0)
+    assert heads.of_level('body', SPACE.body_of)[0].shape == (3, 7)
+    file = tmp_path / 'x.frames.npz'
+    write_scores(file, frame_table(frames, SPACE), SPACE)
+    back = read_scores(file, SPACE)
+    assert back.names[:2] == ('a@0.0000', 'a@0.0667')
+    assert back.scores == pytest.approx(np.concatenate(frames.scores))
+    nameless = frame_table(FrameScores(frames.scores[:1], 15.0), SPACE)
+    assert nameless.names[:2] == ('0.0000', '0.0667')

@@ -213,7 +213,8 @@ FOUND = predictions(
 def test_a_row_by_hand():
     assert SPACE.body_of[3] == SPACE.body_of[4]
     row = detection_row(FOUND, TRUTH, SPACE, PLAIN)
-    assert tuple(row['metrics']) == metric_keys()
+    frames = 'action/frame_mAP', 'body/frame_mAP'
+    assert tuple(row['metrics']) == (*metric_keys(), *frames)
     # Action 3: hits at ranks 1 and 3 of three truths; action 4: perfect.
     assert row['metrics']['action/mAP'] == pytest.approx(50 * (5 / 9 + 1))
     # Body: two truths became one, its second prediction is false; ranks 1 and 4 of 3.
@@ -235,7 +236,10 @@ def test_a_row_by_hand():
         'AP@0.50': [55.5556, 100],
         'AP@0.70': [55.5556, 100],
         'AP': [55.5556, 100],
+        # Of 60 true moments 30 come first, 15 after as many false ones, 15 at last.
+        'frame_AP': [round(100 * (30 + 15 * 45 / 60 + 15 * 60 / 900) / 60, 4), 100],
     }
+    assert row['frames']['of'] == 'segments'
     assert row['frequent']['classes'] == {'action': 0, 'body': 0}
     assert row['frequent']['metrics']['AVG'] == 0
     assert row['recall']['action'] == pytest.approx(
@@ -264,7 +268,7 @@ def test_domains_without_truth_and_without_names():
 def test_one_level():
     options = DetectionOptions(level='body', resamples=0)
     row = detection_row(FOUND, TRUTH, SPACE, options)
-    assert tuple(row['metrics']) == metric_keys(['body'])
+    assert tuple(row['metrics']) == (*metric_keys(['body']), 'body/frame_mAP')
 
 
 def test_body_detections_of_their_own():

@@ -94,7 +94,58 @@ def reach_points(segments: Tensor, count: int) -> Tensor:
     return torch.where(between[:, None], torch.stack([starts, ends], dim=1), segments)
 
 
-class SegmentHead(ClassesOfData, BaseModule):
+class PointScores(ClassesOfData):
+    """Part of a head that scores classes at points, by towers of convolutions."""
+
+    class_layers: tuple[str, ...] = ('cls_head',)
+    body_layers = ('body_head',)
+    towers: tuple[str, ...] = ('cls_convs',)
+
+    def _build_scores(
+        self,
+        num_classes: int,
+        in_channels: int = 512,
+        feat_channels: int = 512,
+        num_convs: int = 2,
+    ) -> None:
+        self.num_classes = num_classes
+        self.register_buffer('loss_normalizer', torch.tensor(100.0))
+        self._widths = [in_channels] + [feat_channels] * num_convs
+        for name in self.towers:
+            setattr(self, name, self._tower())
+        self.cls_head = self._layer(num_classes, PRIOR)
+
+    def _build_bodies(self, label_space: Any, where: str, body: Any) -> None:
+        self.body_head: nn.Conv1d | None = None
+        if self._know_bodies(label_space, where, body, loss_weight=1.0):
+            self.body_head = self._layer(self.num_bodies, PRIOR)
+
+    def _tower(self) -> nn.ModuleList:
+        widths = itertools.pairwise(self._widths)
+        return nn.ModuleList(MaskedConv(a, b) for a, b in widths)
+
+    def _layer(self, num_outputs: int, prior: float = 0.5) -> nn.Conv1d:
+        """The last layer of a tower, that starts at the given sigmoid."""
+        layer = nn.Conv1d(self._widths[-1], num_outputs, 3, padding=1)
+        nn.init.constant_(layer.bias, math.log(prior / (1 - prior)))
+        return layer
+
+    def _body_hits(self, hits: Tensor) -> Tensor:
+        """Hits of body groups (..., B) by those of actions (..., K)."""
+        groups = F.one_hot(self.body_of, self.num_bodies)
+        return hits.float() @ groups.float() > 0
+
+    def _normalizer(self, count: Tensor) -> Tensor:
+        """Running mean of positive points, at least 1; in testing their number."""
+        count = count.float()
+        if not self.training:
+            return count.clamp_min(1)
+        all_reduce(count, 'mean')
+        self.loss_normalizer.mul_(0.9).add_(0.1 * count.clamp_min(1))
+        return self.loss_normalizer.clone()
+
+
+class SegmentHead(PointScores, BaseModule):
     """Every point of every level scores every class and gives a segment.
 
     Classes are independent sigmoids with a focal loss; segments have a DIoU loss, and
@@ -122,8 +173,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         excepted).
     """
 
-    class_layers: tuple[str, ...] = ('cls_head',)
-    body_layers = ('body_head',)
+    towers = ('cls_convs', 'reg_convs')
     iou_power = 0.0  # of what is true in the loss of scores
 
     def __init__(
@@ -139,29 +189,13 @@ class SegmentHead(ClassesOfData, BaseModule):
         test_cfg: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
         self.strides = [2**level for level in range(num_levels)]
         self.targets = check_choice('targets', targets, TARGETS)
         defaults = dict(score_thr=1e-3, top_k=2000)
         self.test_cfg = fill_options('test_cfg of the head', defaults, test_cfg or {})
-        self.register_buffer('loss_normalizer', torch.tensor(100.0))
-        self._widths = [in_channels] + [feat_channels] * num_convs
-        self.cls_convs, self.reg_convs = self._tower(), self._tower()
-        self.cls_head = self._layer(num_classes, PRIOR)
+        self._build_scores(num_classes, in_channels, feat_channels, num_convs)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
-        self.body_head: nn.Conv1d | None = None
-        if self._know_bodies(label_space, 'the head', body, loss_weight=1.0):
-            self.body_head = self._layer(self.num_bodies, PRIOR)
-
-    def _tower(self) -> nn.ModuleList:
-        widths = itertools.pairwise(self._widths)
-        return nn.ModuleList(MaskedConv(a, b) for a, b in widths)
-
-    def _layer(self, num_outputs: int, prior: float = 0.5) -> nn.Conv1d:
-        """The last layer of a tower, that starts at the given sigmoid."""
-        layer = nn.Conv1d(self._widths[-1], num_outputs, 3, padding=1)
-        nn.init.constant_(layer.bias, math.log(prior / (1 - prior)))
-        return layer
+        self._build_bodies(label_space, 'the head', body)
 
     def forward(self, levels: Tensors, masks: Tensors) -> dict[str, Tensor]:
         """Raw outputs at the P points of levels (N, C, P_l), finest first.
@@ -218,8 +252,7 @@ class SegmentHead(ClassesOfData, BaseModule):
             loss = self._score_loss(values['cls'], hits, pairs, (found, wanted))
             losses = dict(loss_cls=loss[valid].sum())
             if self.body_head is not None:
-                groups = F.one_hot(self.body_of, self.num_bodies)
-                bodies = hits.float() @ groups.float() > 0
+                bodies = self._body_hits(hits)
                 loss = sigmoid_focal_loss(values['body'][valid], bodies[valid])
                 losses['loss_body'] = self.body['loss_weight'] * loss.sum()
             sides = found.new_tensor([-1.0, 1.0])
@@ -266,15 +299,6 @@ class SegmentHead(ClassesOfData, BaseModule):
             count += len(table)
         by_point, by_class = (torch.stack(x) for x in zip(*owners, strict=True))
         return torch.cat(tables), by_point, by_class
-
-    def _normalizer(self, count: Tensor) -> Tensor:
-        """Running mean of positive points, at least 1; in testing their number."""
-        count = count.float()
-        if not self.training:
-            return count.clamp_min(1)
-        all_reduce(count, 'mean')
-        self.loss_normalizer.mul_(0.9).add_(0.1 * count.clamp_min(1))
-        return self.loss_normalizer.clone()
 
     @torch.no_grad()
     def detect(
