@@ -2,8 +2,9 @@
 # scores of all actions at each of 15 positions per second; segments are runs of them,
 # 1.7 M parameters; sizes are ours. The paper has no such model, and this reproduces
 # nothing.
-# Our own numbers, as of skeletondet-tiny. An instance that a window shows in part is
-# true where it is seen (min_visible), as no ends are to be found.
+# Our own numbers, as of skeletondet-tiny; thresholds and hysteresis of the head, its
+# defaults, were chosen on simulated val videos. An instance that a window shows in part
+# is true where it is seen (min_visible), as no ends are to be found.
 # Expected: – (real data not seen). Hardware: as skeletondet-tiny.
 _base_ = 'skeletondet-tiny_mma82.py'
 
