@@ -66,6 +66,20 @@ class VideoReader(ABC):
         """Mean frames per second."""
         return self.num_frames / self.duration_sec
 
+    @property
+    def width(self) -> int:
+        """Pixels of a frame as it is shown, from left to right."""
+        return self._shape[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels of a frame as it is shown, from top to bottom."""
+        return self._shape[0]
+
+    @functools.cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return self.get_frames([0]).shape[1:]
+
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode (n,) frames, in any order and again, to (n, H, W, 3) uint8 RGB.
 
@@ -285,8 +299,8 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoReader:
-    """Open a video; frames and times are the same for both backends.
+def open_video(path: str | os.PathLike[str], reader: str = 'auto') -> VideoReader:
+    """Open a video; frames and times are the same for both readers.
 
     ``auto`` is PyAV: it took 0.25 to 0.9 of decord's time for 8 or 16 frames of a clip,
     0.1 to 0.25 for a window of an hour of video, which decord reads in full to open it.
@@ -295,7 +309,7 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
 
     Raises as :func:`check_backend` and :func:`index_video`.
     """
-    backend = check_backend(backend)
+    backend = check_backend(reader)
     index = index_video(path)
     if backend == 'decord' and index.common:
         try:

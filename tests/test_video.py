@@ -60,6 +60,7 @@ def test_any_order_and_repeats(video):
     np.testing.assert_allclose(video.times_sec, np.arange(12) / 25, atol=1e-9)
     everything = video.get_frames(range(12))
     assert everything.shape == (12, 48, 64, 3)
+    assert (video.height, video.width) == (48, 64)
     assert everything.dtype == np.uint8
     wanted = [7, 3, 3, 11, 0]
     np.testing.assert_array_equal(video.get_frames(wanted), everything[wanted])
@@ -150,10 +151,10 @@ def test_rotation(tmp_path):
     frames = moving_frames(4)
     upright = decode_all(make_video(tmp_path / 'a.mp4', frames))
     path = make_video(tmp_path / 'b.mp4', frames, rotation=90)
-    with open_video(path, 'pyav') as video:
-        np.testing.assert_array_equal(
-            video.get_frames(range(4)), np.rot90(upright, axes=(1, 2))
-        )
+    with open_video(path, reader='pyav') as video:
+        turned = np.rot90(upright, axes=(1, 2))
+        np.testing.assert_array_equal(video.get_frames(range(4)), turned)
+        assert (video.height, video.width) == turned.shape[1:3]
 
 
 def test_a_frame_that_never_comes(tmp_path):
