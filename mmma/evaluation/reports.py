@@ -30,7 +30,6 @@ from mmma.data.videos import (
     scan_det,
     true_segments,
 )
-from mmma.evaluation.calibration import fit_temperature, softened
 from mmma.evaluation.detection import frame_average_precisions, unmatched_notes
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.form import check_form
@@ -494,6 +493,8 @@ def _learn(
     own = [clips[name] for name in names]
     truth, temperatures = true_labels(own)[0], None
     if temperature:
+        from mmma.evaluation.calibration import fit_temperature, softened  # by scipy
+
         temperatures = [fit_temperature(t.scores, truth) for t in tables]
         tables = softened(tables, temperatures)
     weights, found = learn_weights(tables, truth, space)
@@ -523,7 +524,11 @@ def _with_fused(
 ) -> list[ScoreTable]:
     """The tables, their plain mean unless that is the fused one, and the fused one."""
     equal = check_weights([1.0] * len(tables), len(tables))
-    soft = softened(tables, temperatures) if temperatures else tables
+    soft = tables
+    if temperatures:
+        from mmma.evaluation.calibration import softened  # by scipy
+
+        soft = softened(tables, temperatures)
     fused = [fuse_tables(tables, equal), fuse_tables(soft, weights, space)]
     if space == 'mean' and not temperatures and (weights == equal).all():
         del fused[0]
