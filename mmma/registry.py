@@ -9,15 +9,19 @@ MMEngine. :func:`as_data` decides what is built of a config that somebody else w
 import functools
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
 
 from mmma import compat
 
 compat.install()
 
 import mmaction.registry as _parent  # noqa: E402
-from mmengine.registry import FUNCTIONS, Registry  # noqa: E402
+from mmengine.registry import FUNCTIONS, DefaultScope, Registry  # noqa: E402
 from mmengine.registry import registry as _lookup  # noqa: E402
 from mmengine.utils import get_object_from_string  # noqa: E402
 
@@ -65,6 +69,24 @@ _LOADS = re.compile(
 """Keys by which something is loaded, imported, or written elsewhere."""
 _LOCAL = [{'type': 'LocalVisBackend'}]
 _MOST, _DEEPEST = 50_000, 40  # values of a config, and dots of a key; ours have 2,000
+
+
+class _RealNumbers(TorchFunctionMode):
+    """Rates of stochastic depth that are read as numbers (SwinTransformer3D)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        more = {'device': 'cpu'} if func is torch.linspace else {}
+        return func(*args, **(more | (kwargs or {})))
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Build models on the meta device, where they have shapes and no numbers."""
+    scope = DefaultScope.overwrite_default_scope('mmma')
+    with scope, torch.device('meta'), _RealNumbers():
+        yield
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 # V-JEPA 2 ViT-L/16 of the transformers library (pip install 'mmma[hub]') on MMA-82, 16
 # frames spread over the clip, 256 x 256: 304 M parameters, all of them frozen, a linear
 # classifier on the mean of the tokens. The paper has no such row.
-# To adapt the last 12 blocks: --cfg-options model.backbone.freeze=12.
+# To adapt the last 12 blocks: --cfg-options model.backbone.freeze=12; to adapt all with
+# few parameters: +model.backbone.lora.rank=8 or +model.backbone.tia=True.
 # Numbers: the sizes of facebook/vjepa2-vitl-fpc64-256; positions are rotary, so that 16
 # frames need no other weights than 64; mean and std of ImageNet, RGB, as its processor.
 # V-JEPA 2 itself puts an attentive probe of four blocks on the frozen encoder
@@ -82,3 +83,4 @@ param_scheduler = [
     )
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=1)
+default_hooks = dict(trained_only=dict(type='TrainedOnlyHook'))

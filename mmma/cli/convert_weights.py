@@ -17,6 +17,8 @@ HELP = """Rename the weights of a published file into those of this toolbox.
   group-contextualization GC-TSM, or TSM, of their authors
   manet                   MANet of VUT-HFUT/Micro-Action
   pyskl, mmaction2        ST-GCN++, PoseC3D, TSM and VideoMAE of these toolboxes
+  lora                    a checkpoint of ours with LoRA: its changes are added to the
+                          layers, so that it loads into the recipe without LoRA
 
 Averaged weights are taken where a file has both. No code of the file is run. Most of
 these also load as they are, by --load-from; this shows what fits, and writes less."""
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.registry import MODELS
     from mmma.taxonomy import check_choice
 
-    check_choice('format', args.format, tuple(FORMATS))
+    check_choice('format', args.format, (*FORMATS, 'lora'))
     if args.out.suffix not in SUFFIXES:
         raise ValueError(f'{args.out}: write to a file named {" or ".join(SUFFIXES)}.')
     if args.out.exists() and not args.force:
@@ -53,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     source = checkpoint_path(args.source)
     content = load_weights_file(source, args.trust_checkpoint)
     weights = weights_of(content, str(source))
-    converted = FORMATS[args.format](weights)
+    merging = args.format == 'lora'
+    convert = partial(_merged, content, source) if merging else FORMATS[args.format]
+    converted = convert(weights)
     _save(converted, args.out, args.format, source)
     print(f'{source}: {len(weights)} weights of {args.format}')
     print(f'wrote {args.out}: {len(converted)} weights')
@@ -68,6 +72,33 @@ def run(args: argparse.Namespace) -> int:
         matched = load_state(model, converted, args.config, min_matched=0)
         print(f'{args.config}: {matched}')
     return 0
+
+
+def _merged(
+    content: Mapping[str, Any], source: Path, weights: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Weights of a checkpoint of ours, the changes of LoRA added to them."""
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from mmma.checkpoints import meta_of, weights_of
+    from mmma.config import parse_config
+    from mmma.engine.weights import Weights, with_frozen
+    from mmma.models.adapters import merge_lora
+    from mmma.registry import MODELS, as_data
+
+    if not any('.lora_A.' in name for name in weights):
+        raise ValueError(f'{source} has no weights of LoRA (lora_A, lora_B) to merge.')
+    told = meta_of(content).get('cfg')
+    if not told:
+        raise ValueError(f'{source} has no config in it: give what train.py wrote.')
+    cfg = Config(parse_config(told, str(source)))
+    with DefaultScope.overwrite_default_scope('mmma'):
+        model = MODELS.build(as_data(cfg.model, str(source)))
+    whole = with_frozen(model, Weights(source, content, ''), cfg)
+    model.load_state_dict(weights_of(whole.content, str(source)))
+    merge_lora(model)
+    return model.state_dict()
 
 
 def _from_opentad(weights: Mapping[str, Any], adapters: bool) -> dict[str, Any]:

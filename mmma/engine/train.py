@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmma.checkpoints import check_simulated
-from mmma.checkpoints.files import last_checkpoint
+from mmma.checkpoints.files import frozen_names, last_checkpoint
 from mmma.config import parse_config
 from mmma.engine.hooks import PlainCheckpointHook
 from mmma.engine.run import OF_WORKERS, Run, TrainOptions, check_data
@@ -22,6 +22,7 @@ from mmma.engine.weights import (
     Weights,
     read_checkpoint,
     starting_weights,
+    unwrapped,
 )
 from mmma.files import SHOWN
 from mmma.hub.published import differing
@@ -55,6 +56,12 @@ def train(run: Run, options: TrainOptions) -> Run:
         if resuming and (changed := _changes(start, run.cfg, options)):
             run.cfg.changed_config = changed
         runner = build_trainer(run)
+        if not start and options.pretrained and frozen_names(unwrapped(runner.model)):
+            raise ValueError(
+                'the recipe trains a part of its model, names no pretrained weights '
+                'for the rest, and random ones would stay so: --load-from a checkpoint '
+                'of the same arch, or --no-pretrained if random ones are meant.'
+            )
         if options.resume and not resuming:
             print_log(
                 f'nothing to resume in {run.work_dir}: training starts', 'current'

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,7 +21,7 @@ from mmma.evaluation import detection, recognition
 from mmma.hub.published import ZooFolder, training_resources
 from mmma.hub.zoo import display_name, method_of, modality
 from mmma.protocols import make_protocol, write_protocol
-from mmma.registry import MODELS
+from mmma.registry import MODELS, shapes_only
 from mmma.structures.samples import SegmentSample
 from mmma.taxonomy import load_label_space
 
@@ -137,7 +136,7 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
         inputs = inputs[0][None]
     # Augmentations of a preprocessor draw numbers, which the meta device lacks.
     without = {k: v for k, v in cfg.model.items() if k != 'data_preprocessor'}
-    with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
+    with shapes_only():
         model = MODELS.build(without)
     model.train().eval()  # train() is where MMAction2 freezes stages
     try:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import yaml
-from mmengine.registry import DefaultScope
 
 import mmma.models  # noqa: F401  (fills the registry)
 from mmma.checkpoints import file_sha256, meta_of, to_plain
@@ -59,7 +58,7 @@ from mmma.hub.zoo import (
     read_yaml,
     with_entry,
 )
-from mmma.registry import MODELS, as_data
+from mmma.registry import MODELS, as_data, shapes_only
 from mmma.taxonomy import check_choice, own_table, space_of_meta
 
 PRECISIONS = ('float16', 'float32')
@@ -282,7 +281,7 @@ def _check_weights(
     without = as_data(cfg['model'], source)
     without.pop('data_preprocessor', None)
     try:
-        with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
+        with shapes_only():
             model = MODELS.build(without)
     except Exception as error:  # whatever its values make of the constructors
         why = first_line(error)

@@ -20,7 +20,7 @@ from mmma.datasets.transforms.rgb import UniformFrames
 from mmma.engine.features import run_model
 from mmma.engine.fewshot import source_classifier
 from mmma.models.backbones.hub_encoder import read_config
-from mmma.registry import DATA_SAMPLERS, METRICS, MODELS, TRANSFORMS
+from mmma.registry import DATA_SAMPLERS, METRICS, MODELS, TRANSFORMS, shapes_only
 from mmma.structures.segments import NmsOptions
 
 CONFIGS = config_folders()[0]
@@ -47,7 +47,7 @@ def load(recipe):
 def build_on_meta(cfg):
     model = cfg.model.copy()
     model.pop('data_preprocessor', None)  # its mean and std need real numbers
-    with torch.device('meta'):
+    with shapes_only():
         return MODELS.build(model)
 
 

@@ -18,6 +18,7 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmma.checkpoints.loading import rename
+from mmma.models.adapters import adapt_blocks
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, suggest
 
@@ -27,6 +28,7 @@ _CORES = {'vjepa2': 'encoder.'}
 _TOKEN_ORDERS = dict(vjepa2='thw', videomae='thw', vivit='thw', timesformer='hwt')
 # Published files predate the names that transformers 5 gives to the same weights.
 _ALIASES = (('.q_bias', '.query.bias'), ('.v_bias', '.value.bias'))
+_ADAPTED = ('vjepa2', 'videomae')  # by time first, without a class token
 _LEFT_OUT = ('predictor.', 'pooler.', 'classifier.')
 
 
@@ -40,8 +42,9 @@ class HubVideoEncoder(BaseModule):
     weights since (ViViT), write them anew:
     ``torch.save(AutoModel.from_pretrained(folder).state_dict(), 'weights.pth')``.
 
-    Frozen parts stay in evaluation mode. Attention runs through PyTorch's fused
-    kernels where the model has them (TimeSformer does not).
+    Frozen parts stay in evaluation mode, and are told by :meth:`frozen_names`.
+    Attention runs through PyTorch's fused kernels where the model has them
+    (TimeSformer does not).
 
     Args:
         config: The fields of its transformers config, ``model_type`` among them, or a
@@ -50,10 +53,15 @@ class HubVideoEncoder(BaseModule):
         freeze: ``all``, ``none``, or the number of first blocks to freeze, the
             embedding always with them.
         with_cp: Recompute each trained block in the backward pass to save memory.
+        chunk: Frames that the encoder sees at once, if it is given windows of several
+            chunks; their maps are joined in time. None for all frames.
+        lora, tia: Options of LoRA, as of ``adapt_blocks``, None for none; adapters over
+            time behind every block. They learn whatever ``freeze`` says.
 
     Raises:
         ValueError: An unknown output or number of blocks, or a model that is no stack
-            of blocks over the tokens of a video; also as :func:`read_config`.
+            of blocks over the tokens of a video, or options of adapters that do not
+            fit it; also as :func:`read_config`.
     """
 
     token_options: ClassVar = {'output': 'map'}  # give tokens, not their mean
@@ -64,8 +72,12 @@ class HubVideoEncoder(BaseModule):
         output: str = 'mean',
         freeze: str | int = 'all',
         with_cp: bool = False,
+        chunk: int | None = None,
+        lora: Mapping[str, Any] | None = None,
+        tia: bool = False,
     ) -> None:
         super().__init__()
+        self.chunk = chunk
         self.output = check_choice('output', output, ('mean', 'map'))
         self.config = read_config(config)
         kind = self.config.model_type
@@ -89,6 +101,8 @@ class HubVideoEncoder(BaseModule):
         self.model = model.get_submodule(self._core.rstrip('.'))
         self._blocks = self._find_blocks()
         self._freeze(freeze)
+        self._adapt(lora, tia)
+        self.train(self.training)
 
     def _find_blocks(self) -> str:
         """Name of the list of blocks."""
@@ -115,12 +129,29 @@ class HubVideoEncoder(BaseModule):
         for name, parameter in self.named_parameters():
             if self.layer_of(name) <= last:
                 parameter.requires_grad_(False)
+
+    def _adapt(self, lora: Mapping[str, Any] | None, tia: bool) -> None:
+        kind, blocks = self.config.model_type, self.get_submodule(self._blocks)
+        if tia and kind not in _ADAPTED:
+            raise ValueError(
+                f'tia: adapters over time need the tokens of a clip by time and no '
+                f'class token, as {" and ".join(_ADAPTED)} have them; {kind} has not. '
+                'Use lora.'
+            )
+        adapt_blocks(blocks, self.config.hidden_size, lora, tia)
+        for block in blocks if tia else ():
+            block.register_forward_hook(_behind)
+        learn = {n for n, p in self.named_parameters() if p.requires_grad}
+        self._kept = [n for n in self.state_dict() if n not in learn]
         self._frozen = [
             name
             for name, module in self.model.named_modules()
             if {p.requires_grad for p in module.parameters()} == {False}
         ]
-        self.train(self.training)
+
+    def frozen_names(self) -> list[str]:
+        """Names in the state dict that training does not change."""
+        return self._kept
 
     @property
     def num_layers(self) -> int:
@@ -149,10 +180,30 @@ class HubVideoEncoder(BaseModule):
         Raises:
             ValueError: T, H or W is not what the model takes.
         """
+        windows, frames = len(imgs), imgs.shape[2]
+        if self.chunk and (frames % self.chunk or not frames):
+            raise ValueError(
+                f'windows of {frames} frames: this encoder takes multiples of its '
+                f'chunk, {self.chunk}. Let the window of the data set have so many '
+                'positions.'
+            )
+        # (N, 3, C*T', H, W) -> (N*C, 3, T', H, W)
+        chunks = imgs.unflatten(2, (-1, self.chunk or frames))
+        found = self._encode(chunks.transpose(1, 2).flatten(0, 1), windows)
+        found = found.unflatten(0, (windows, -1))  # (N, C, D) or (N, C, D, t, h, w)
+        if self.output == 'mean':
+            return found.mean(dim=1)
+        return found.transpose(1, 2).flatten(2, 3)  # (N, D, C*t, h, w)
+
+    def _encode(self, imgs: Tensor, windows: int) -> Tensor:
+        """What ``forward`` gives, of all chunks (N*C, 3, T', H, W) of the windows."""
         grid = self._grid_of(imgs)
-        learns = torch.is_grad_enabled() and self.freeze != 'all'
-        with torch.set_grad_enabled(learns):
-            clips = imgs.transpose(1, 2)  # (N, T, 3, H, W)
+        for block in self.get_submodule(self._blocks):
+            if hasattr(block, 'adapter'):
+                block.adapter.sizes = windows, grid['t']
+        learns = any(p.requires_grad for p in self.parameters())
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            clips = imgs.transpose(1, 2)  # (N*C, T', 3, H, W)
             tokens = self.model(**{self._input: clips}).last_hidden_state
             extra = tokens.shape[1] - math.prod(grid.values())
             if extra not in (0, 1):
@@ -208,6 +259,13 @@ class HubVideoEncoder(BaseModule):
                 names[name] = ''
         rename(state_dict, names, args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _behind(block: nn.Module, _: Any, output: Any) -> Any:
+    """What a block gives, behind its adapter: a forward hook."""
+    tokens, *rest = output if isinstance(output, tuple) else (output,)
+    tokens = block.adapter(tokens, *block.adapter.sizes)
+    return (tokens, *rest) if isinstance(output, tuple) else tokens
 
 
 def read_config(config: Mapping[str, Any] | str) -> Any:

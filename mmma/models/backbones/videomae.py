@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmma.checkpoints.loading import new_name, rename, renamed
+from mmma.models.adapters import LoraLinear, adapt_blocks, adapters_of, is_adapter
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, own_table
@@ -107,7 +108,7 @@ class ViTArch:
     num_frames: int = 16
     patch_size: int = 16
     tubelet_size: int = 2
-    mlp_ratio: int = 4
+    mlp_ratio: float = 4
 
     def __post_init__(self) -> None:
         parts = dict(embed_dims='num_heads', img_size='patch_size')
@@ -160,6 +161,8 @@ class FusedAttention(nn.Module):
         """Attend over the tokens (N, L, D) of each clip; same shape."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = F.linear(tokens, self.qkv.weight, bias)
+        if isinstance(self.qkv, LoraLinear):
+            qkv = qkv + self.qkv.change(tokens)
         # (N, L, 3D) -> (N, L, 3, heads, d) -> three of (N, heads, L, d)
         qkv = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)
@@ -177,8 +180,8 @@ class Block(nn.Module):
         self.attn = FusedAttention(dims, arch.num_heads)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.norm2 = nn.LayerNorm(dims, eps=1e-6)
-        act = dict(type='GELU')
-        self.mlp = FFN(dims, arch.mlp_ratio * dims, act_cfg=act, add_identity=False)
+        act, hidden = dict(type='GELU'), round(arch.mlp_ratio * dims)
+        self.mlp = FFN(dims, hidden, act_cfg=act, add_identity=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Transform tokens (N, L, D); same shape."""
@@ -202,9 +205,14 @@ class VideoMAEViT(BaseModule):
         with_cp: Recompute each block in the backward pass to save memory.
         return_feat_map: Return token features (N, D, t, h, w) without pooling or
             norm; ``fc_norm`` then stays in the state dict, frozen.
+        lora: Options of LoRA, as of ``adapt_blocks``; None for none.
+        tia: Adapters over time behind every block.
+        frozen: With LoRA or adapters, train those alone; False trains everything.
+            Frozen weights have no gradient, are in evaluation mode but for stochastic
+            depth, and are told by :meth:`frozen_names`.
 
     Raises:
-        ValueError: An unknown architecture or sizes that do not fit.
+        ValueError: An unknown architecture, or sizes or options that do not fit.
     """
 
     token_options: ClassVar = {'return_feat_map': True}  # give tokens, not their mean
@@ -216,6 +224,9 @@ class VideoMAEViT(BaseModule):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         return_feat_map: bool = False,
+        lora: Mapping[str, Any] | None = None,
+        tia: bool = False,
+        frozen: bool = True,
     ) -> None:
         # Bounds at 5 std: mmengine's sampler yields the bound itself about once in
         # 16 million draws, and its default bound of 2 would be a weight of 100 std.
@@ -236,6 +247,32 @@ class VideoMAEViT(BaseModule):
         self.fc_norm = nn.LayerNorm(arch.embed_dims, eps=1e-6)
         if return_feat_map:
             self.fc_norm.requires_grad_(False)
+        self.lora, self.frozen = lora, frozen and (tia or lora is not None)
+        if self.frozen:
+            self.requires_grad_(False)
+        adapt_blocks(self.blocks, arch.embed_dims, lora, tia)
+
+    def init_weights(self) -> None:
+        """Draw weights; adapters change nothing."""
+        super().init_weights()
+        for adapter in adapters_of(self):
+            adapter.init_weights()
+
+    def frozen_names(self) -> list[str]:
+        """Names in the state dict that training does not change."""
+        return [n for n in self.state_dict() if self.frozen and not is_adapter(n)]
+
+    def train(self, mode: bool = True) -> 'VideoMAEViT':
+        """Set the mode of what learns, and of stochastic depth."""
+        super().train(mode)
+        if self.frozen:
+            self.patch_embed.eval()
+            for block in self.blocks:
+                for part in (block.norm1, block.attn, block.norm2, block.mlp):
+                    part.eval()
+            for adapter in adapters_of(self):
+                adapter.train(mode)
+        return self
 
     @property
     def num_layers(self) -> int:
@@ -268,15 +305,29 @@ class VideoMAEViT(BaseModule):
 
     def encode(self, imgs: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Tokens (N, L, D); without those for which ``hidden`` (N, L) is true."""
-        tokens = self._embed(imgs, self.grid_of(imgs))
+        grid = self.grid_of(imgs)
+        tokens, slices = self._embed(imgs, grid), grid[0]
         if hidden is not None:
             tokens = tokens[~hidden].unflatten(0, (len(imgs), -1))
         for block in self.blocks:
-            if self.with_cp and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            tokens = self._run(block, tokens, len(imgs), slices)
         return tokens
+
+    def _run(self, block: nn.Module, tokens: Tensor, *sizes: int) -> Tensor:
+        """A block and its adapter, if any; ``sizes`` are windows and slices."""
+        adapter = getattr(block, 'adapter', None)
+
+        def layer(tokens: Tensor) -> Tensor:
+            tokens = block(tokens)
+            return tokens if adapter is None else adapter(tokens, *sizes)
+
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return layer(tokens)
+        if not tokens.requires_grad and self.frozen and self.lora is None:
+            # No gradient reaches the first block: only its adapter is run again.
+            tokens = block(tokens)
+            return checkpoint(adapter, tokens, *sizes, use_reentrant=False)
+        return checkpoint(layer, tokens, use_reentrant=False)
 
     def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """Tokens (N, L, D) that know their place, by time, row, column."""

@@ -7,6 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmma.checkpoints import load_state, load_weights_file, weights_of
+from mmma.models.adapters import is_adapter
 from mmma.models.backbones.hub_encoder import HubVideoEncoder, read_config
 
 TINY = dict(hidden_size=24, num_hidden_layers=3, num_attention_heads=3)
@@ -311,3 +312,70 @@ def test_a_missing_library_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)
     with pytest.raises(ImportError, match=r"pip install 'mmma\[hub\]'"):
         HubVideoEncoder(CONFIGS['vjepa2'])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_adapters_start_as_the_encoder_and_learn_alone(build, kind):
+    tia = kind in ('vjepa2', 'videomae')
+    plain, imgs = build(kind).eval(), clips()
+    model = HubVideoEncoder(CONFIGS[kind], lora=dict(rank=2), tia=tia, with_cp=True)
+    report = load_state(nn.ModuleDict(dict(backbone=model)), plain.state_dict())
+    assert report.ratio == 1
+    torch.testing.assert_close(model.train()(imgs), plain(imgs))
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert learning == {n for n in model.state_dict() if is_adapter(n)}
+    assert model.frozen_names() == [n for n in model.state_dict() if n not in learning]
+    assert model.model.get_submodule(
+        'layer' if kind == 'vjepa2' else 'encoder'
+    ).training
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    for _ in range(2):
+        model(imgs).square().sum().backward()
+        optimizer.step()
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved == learning
+
+
+def test_adapters_reach_other_chunks_of_a_window(build):
+    model = build(output='map', chunk=4, tia=True).eval()
+    imgs = clips(frames=12)
+    assert model(imgs).shape == (2, 24, 6, 2, 2)
+    alone = build(output='map', chunk=4).eval()
+    parts = [alone(part) for part in imgs.split(4, dim=2)]
+    torch.testing.assert_close(alone(imgs), torch.cat(parts, dim=2))
+    alone.output = 'mean'
+    whole = torch.cat(parts, dim=2).mean(dim=(2, 3, 4))
+    torch.testing.assert_close(alone(imgs), whole)
+    changed = imgs.clone()
+    changed[:, :, 4:] += 1
+    assert not torch.equal(model(changed)[:, :, 1], model(imgs)[:, :, 1])
+    with pytest.raises(ValueError, match=r'windows of 6 frames: .* its chunk, 4'):
+        model(clips(frames=6))
+    with pytest.raises(ValueError, match=r'tia: adapters .*; timesformer has not'):
+        build('timesformer', tia=True)
+
+
+@pytest.mark.parametrize('kind', KINDS[:2])
+def test_an_adapter_file_of_peft_gives_the_same_features(transformers, kind):
+    peft = pytest.importorskip('peft')
+    full = whole(transformers, kind)
+    base = {n: v.clone() for n, v in full.state_dict().items()}
+    named = ['query', 'value']
+    options = dict(r=3, lora_alpha=5, target_modules=named)
+    if kind == 'vjepa2':
+        options['exclude_modules'] = 'predictor.*'
+    theirs = peft.get_peft_model(full, peft.LoraConfig(**options)).eval()
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.2)
+    told = peft.get_peft_model_state_dict(theirs)
+    names = {k.removeprefix('base_model.model.'): v for k, v in told.items()}
+    model = HubVideoEncoder(CONFIGS[kind], lora=dict(rank=3, alpha=5, targets=named))
+    load_state(nn.ModuleDict(dict(backbone=model)), base)
+    found = model.load_state_dict(names, strict=False)
+    assert found.unexpected_keys == []
+    imgs = clips()
+    more = dict(skip_predictor=True) if kind == 'vjepa2' else {}
+    tokens = theirs(imgs.transpose(1, 2), **more).last_hidden_state
+    torch.testing.assert_close(model.eval()(imgs), tokens.mean(dim=1))

@@ -2,8 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmma.models.adapters import TIAdapter
 from mmma.models.backbones.videomae import VideoMAEViT
-from mmma.models.backbones.videomae_tia import TIAdapter, VideoMAETIA
+from mmma.models.backbones.videomae_tia import VideoMAETIA
 
 SMALL = dict(embed_dims=24, depth=3, num_heads=3, img_size=32, num_frames=4)
 
