@@ -249,8 +249,9 @@ class ZooModel:
         return RemoteFile(name, self.url, self.sha256 or '', self.size, folder)
 
     def listed(self) -> dict[str, Any]:
-        """Facts that ``download.py --list --json`` tells."""
-        return {key: getattr(self, key) for key in _LISTED}
+        """Facts of ``download.py --list --json``; of two modalities the first."""
+        told = {key: getattr(self, key) for key in _LISTED}
+        return {**told, 'modality': self.modality.partition('+')[0]}
 
 
 def list_models(root: Path | None = None) -> list[ZooModel]:
