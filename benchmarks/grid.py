@@ -1,17 +1,16 @@
 """Trainings and tests for a table, one after another; each result is kept as it ends.
 
-A grid is a JSON file. ``options`` are added to every training, ``seeds`` are those of
-every row, and a row of ``rows`` has:
+A grid is a JSON file with ``seeds`` and ``rows``. A row has:
 
     title     what the table calls it
-    train     arguments of train.py; none where another row's weights are tested
-    tests     by name, a command line: ``test CONFIG {work:ROW}/... --protocol ...``
+    train     arguments of train.py; a row without only tests others' weights
+    tests     by name, a line, ``test CONFIG {work} --out {out} ...``, or several
 
-In all of them ``{root}``, ``{seed}``, ``{work}`` (the row's own folder) and
-``{work:ROW}`` (another row's, same seed) are filled in; ``{out}`` is the file that a
-command must write. A test may be a list of lines, run in order.
+In all of them ``{seed}``, ``{work}`` (the row's own folder), ``{work:ROW}`` (another
+row's, same seed), ``{out}`` (the file that a command must write; ``> {out}`` keeps what
+it prints) and roots by name are filled in; rows are trained before they are needed.
 
-    python benchmarks/grid.py benchmarks/models.json --root ROOT --work DIR [--only ROW]
+    python benchmarks/grid.py benchmarks/models.json --work DIR --root raw=A packed=B
 
 goes on where it stopped: what lies in docs/experiments/NAME/ is not made again, and an
 interrupted training is resumed. It prints the table: mean over seeds ± half the 95 %
@@ -38,7 +37,7 @@ SHOWN = ('action/top1', 'action/mca', 'body/top1', 'action/mAP', 'action/frame_m
 def fill(line: str, grid: Mapping[str, Any], row: str, seed: int, **known: Any) -> str:
     """A command line with its braces filled in."""
     work = {name: grid['work'] / f'{name}-seed{seed}' for name in grid['rows']}
-    known |= {'root': grid['root'], 'seed': seed, 'work': work[row]}
+    known |= {**grid['roots'], 'seed': seed, 'work': work[row]}
     known |= {f'work:{name}': folder for name, folder in work.items()}
 
     def value(found: re.Match[str]) -> str:
@@ -52,10 +51,14 @@ def fill(line: str, grid: Mapping[str, Any], row: str, seed: int, **known: Any) 
 def call(line: str, log: Path) -> None:
     """Run a command of the toolbox; what it says is appended to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    words, _, kept = line.partition(' > ')
+    command = [sys.executable, '-m', 'mmma', *shlex.split(words)]
+    pipe = subprocess.PIPE if kept else None
     with log.open('a', encoding='utf-8') as file:
-        command = [sys.executable, '-m', 'mmma', *shlex.split(line)]
-        status = subprocess.call(command, stdout=file, stderr=file)
-    if status:
+        done = subprocess.run(command, stdout=pipe or file, stderr=file)
+    if kept and not done.returncode:
+        Path(kept).write_bytes(done.stdout)
+    if status := done.returncode:
         raise SystemExit(f'{line}\nended with {status}: see {log}')
 
 
@@ -69,8 +72,7 @@ def train(grid: Mapping[str, Any], name: str, seed: int) -> None:
     for other in needs:
         train(grid, other, seed)
     began = time.monotonic()
-    line = f'train {row["train"]} --seed {{seed}} --data-root {{root}} '
-    line += f'--work-dir {{work}} {grid.get("options", "")}'
+    line = f'train {row["train"]} --seed {{seed}} --work-dir {{work}}'
     resumed = (work / 'last_checkpoint').exists()
     call(fill(line, grid, name, seed) + ' --resume' * resumed, work / 'grid.log')
     took = {'seconds': round(time.monotonic() - began), 'resumed': resumed}
@@ -112,9 +114,10 @@ def cells(grid: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, li
                 file = grid['out'] / f'{name}-{test}-seed{seed}.json'
                 if not file.exists():
                     continue
-                for run in json.loads(file.read_text('utf-8'))['runs']:
+                results = json.loads(file.read_text('utf-8'))
+                for run in results.get('runs') or results['rows']:
                     labels = [run.get('domain') or run.get('target')]
-                    keys = ('shots', 'control', 'method')
+                    keys = ('shots', 'method', 'control')
                     labels += [str(run[k]) for k in keys if run.get(k) is not None]
                     own = found.setdefault(' '.join(labels), {})
                     for key in SHOWN:
@@ -154,7 +157,7 @@ def main() -> int:
     """Make what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('grid', type=Path, help='JSON file of the grid')
-    parser.add_argument('--root', type=Path, help='data root')
+    parser.add_argument('--root', nargs='+', default=[], help='NAME=DIR of data roots')
     parser.add_argument('--work', type=Path, help='folder for the trainings')
     parser.add_argument('--only', nargs='+', help='rows, by name (default: all)')
     parser.add_argument('--seeds', nargs='+', type=int, help="default: the grid's")
@@ -163,9 +166,10 @@ def main() -> int:
     grid = json.loads(args.grid.read_text('utf-8'))
     grid['out'] = HERE.parent / 'docs/experiments' / args.grid.stem
     if not args.table:
-        if not args.root or not args.work:
-            parser.error('--root and --work are needed, or --table.')
-        grid |= {'root': args.root.resolve(), 'work': args.work.resolve()}
+        if not args.work:
+            parser.error('--work is needed, or --table.')
+        grid['roots'] = dict(root.split('=', 1) for root in args.root)
+        grid['work'] = args.work.resolve()
         for seed in args.seeds or grid['seeds']:
             for name in args.only or grid['rows']:
                 for test in grid['rows'][name]['tests']:
