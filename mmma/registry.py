@@ -44,7 +44,10 @@ TRANSFORMS = _child('TRANSFORMS', 'mmma.datasets')
 MODELS = _child('MODELS', 'mmma.models')
 METRICS = _child('METRICS', 'mmma.evaluation.metrics')
 HOOKS = _child('HOOKS', 'mmma.engine.hooks')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine.train')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    # MMAction2 imports its own, as Video Swin's, only where they are named.
+    *('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine.train', 'mmaction.engine.optimizers')
+)
 
 _OTHERS = (
     *('EVALUATOR', 'LOG_PROCESSORS', 'LOOPS', 'MODEL_WRAPPERS', 'OPTIMIZERS'),
