@@ -13,7 +13,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmma.apis import load_config, report
-from mmma.checkpoints.files import last_checkpoint
+from mmma.checkpoints.files import last_checkpoint, load_weights_file
+from mmma.cli import main
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
@@ -84,6 +85,46 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
         for name, value in state.items():
             assert torch.equal(value, found['optimizer']['state'][key][name])
     assert expected['param_schedulers'] == found['param_schedulers']
+
+
+def test_few_parameters_are_trained_saved_and_merged(
+    video_root, tmp_path, monkeypatch, capsys
+):
+    start = train(config(video_root), work_dir=str(tmp_path / 'start'))
+    state = final_state(start)['state_dict']
+    torch.save({'state_dict': state}, tmp_path / 'vit.pth')
+    cfg = config(video_root)
+    cfg.model.backbone.lora = dict(rank=2)
+    cfg.default_hooks.trained_only = dict(type='TrainedOnlyHook')
+    with pytest.raises(ValueError, match=r'random ones would stay so: --load-from'):
+        train(cfg, work_dir=str(tmp_path / 'refused'))
+    monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    cfg.pretrained = dict(url='https://nowhere/vit.pth', sha8='', data='noise')
+    content = final_state(train(cfg, work_dir=str(tmp_path / 'lora')))
+    trained = set(content['state_dict'])
+    assert {n for n in trained if 'lora_' not in n} == {
+        'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'
+    }  # fmt: skip
+    assert content['meta']['frozen']['source'] == 'vit.pth'
+    source, out = latest_checkpoint(tmp_path / 'lora'), tmp_path / 'merged.pth'
+    assert main('convert_weights', [source, str(out), '--from', 'lora']) == 0
+    merged = load_weights_file(out)['state_dict']
+    assert merged.keys() == state.keys()
+    change = content['state_dict']
+    for name in (n.removesuffix('.lora_A.weight') for n in trained if 'lora_A' in n):
+        down, up = (change[f'{name}.lora_{part}.weight'] for part in 'AB')
+        expected = state[f'{name}.weight'] + 8 * up @ down  # alpha 16, rank 2
+        torch.testing.assert_close(merged[f'{name}.weight'], expected)
+    out = str(tmp_path / 'b.pth')
+    for file, message in (
+        (tmp_path / 'vit.pth', 'has no weights of LoRA'),
+        (tmp_path / 'bare.pth', 'has no config in it'),
+    ):
+        if file.name == 'bare.pth':
+            torch.save({'state_dict': change}, file)
+        assert main('convert_weights', [str(file), out, '--from', 'lora']) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')

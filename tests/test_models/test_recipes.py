@@ -387,6 +387,48 @@ def test_one_batch_of_frames_and_joints_is_learnt_and_scored():
     np.testing.assert_allclose(found, scores, atol=1e-6)
 
 
+def small_swin(cfg):
+    arch = dict(embed_dims=24, depths=[1, 1, 2, 1], num_heads=[1, 2, 3, 6])
+    cfg.model.backbone.update(arch=arch, drop_path_rate=0.0)
+    cfg.model.cls_head.update(in_channels=192, dropout_ratio=0.0)
+    cfg.optim_wrapper.optimizer.lr = 1e-2
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'change', 'side'),
+    [
+        ('videoswin-t', small_swin, 64),
+        ('videomae-tiny-lora', lambda cfg: None, 112),
+        ('videomae-tiny-lora', lambda cfg: cfg.model.backbone.update(
+            lora=None, tia=True), 112),
+    ],
+)  # fmt: skip
+def test_small_transformers_learn_one_batch(recipe, change, side):
+    cfg = load(recipe)
+    change(cfg)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    batch = make_clips(side=side)
+    losses = [model.train_step(batch, wrapper)['loss'].item() for _ in range(30)]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_video_swin_is_the_published_one():
+    millions = dict(t=28.2, s=49.8, b=88.0)  # with 400 classes
+    for size, expected in millions.items():
+        cfg = load(f'videoswin-{size}')
+        model = build_on_meta(cfg)
+        count = sum(p.numel() for p in model.backbone.parameters())
+        count += 400 * (model.cls_head.fc_cls.in_features + 1)
+        assert count / 1e6 == pytest.approx(expected, abs=0.06)
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+        rates = {(round(g['lr'], 6), g['weight_decay']) for g in groups}
+        decay = 0.05 if size == 'b' else 0.02
+        assert rates == {(1e-4, 0.0), (1e-4, decay), (1e-3, decay)}
+
+
 @pytest.mark.parametrize('recipe', COMPACT)
 def test_one_batch_of_skeletons_is_learnt(recipe, skeletons):
     cfg = load(recipe)
