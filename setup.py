@@ -65,7 +65,7 @@ setup(
         'mmcv-lite==2.1.0',
         f'mmaction2==1.2.0; {HAS_DECORD}',
         f'decord>=0.6; {HAS_DECORD}',
-        'av>=17,<19',
+        'av>=17',
         'einops',
         'filelock',
         'importlib_metadata',

@@ -260,8 +260,10 @@ def open_container(path: str | os.PathLike[str]) -> Any:
         raise BrokenVideoError(path, 'zero bytes')
     most = min(_MOST_PIXELS, max(_LEAST_PIXELS, _PIXELS_PER_BYTE * size))
     limits = {'max_pixels': str(most)}
+    old = int(av.__version__.partition('.')[0]) < 19  # later ones never fail of it
+    odd = {'metadata_errors': 'ignore'} if old else {}
     try:
-        container = av.open(str(file), metadata_errors='ignore', options=_SAFE | limits)
+        container = av.open(str(file), options=_SAFE | limits, **odd)
     except av.error.ArgumentError:
         reason = 'not a video file (MP4, MOV, Matroska, WebM, AVI, MPEG and the like)'
         raise BrokenVideoError(path, reason) from None
