@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+LEFT_OUT = ('per_class', 'groups', 'class_sets', 'body_scores')  # of rows, for size
 SHOWN = ('action/top1', 'action/mca', 'body/top1', 'action/mAP', 'action/frame_mAP')
 
 
@@ -97,10 +98,17 @@ def make(grid: Mapping[str, Any], name: str, test: str, seed: int) -> None:
     took = {'test': round(time.monotonic() - began)}
     if (told := work / 'trained.json').exists():
         took |= {'train': json.loads(told.read_text('utf-8'))['seconds']}
-    results['seconds'] = took
+    results |= {'name': grid['rows'][name]['title'], 'seconds': took}
+    for run in results.get('runs') or results['rows']:
+        for key in LEFT_OUT:
+            run.pop(key, None)
     grid['out'].mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, separators=(',', ':'))
+    places = {str(path): f'data/{key}' for key, path in grid['roots'].items()}
+    for path, told in {str(grid['work']): 'work_dirs', **places}.items():
+        text = text.replace(path, told)
     draft = place.with_suffix('.part')
-    draft.write_text(json.dumps(results, separators=(',', ':')), 'utf-8')
+    draft.write_text(text, 'utf-8')
     draft.replace(place)
     print(f'{time.strftime("%H:%M")} {place.name}: {took}', flush=True)
 
