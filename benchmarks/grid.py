@@ -13,8 +13,8 @@ it prints) and roots by name are filled in; rows are trained before they are nee
     python benchmarks/grid.py benchmarks/models.json --work DIR --root raw=A packed=B
 
 goes on where it stopped: what lies in docs/experiments/NAME/ is not made again, and an
-interrupted training is resumed. It prints the table: mean over seeds ± half the 95 %
-t-interval of that mean.
+interrupted training is resumed. It prints the tables: mean over seeds ± half the 95 %
+t-interval of that mean; docs/NAME.md becomes docs/experiments/NAME.txt with them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import argparse
 import json
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import time
@@ -32,7 +33,13 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LEFT_OUT = ('per_class', 'groups', 'class_sets', 'body_scores')  # of rows, for size
-SHOWN = ('action/top1', 'action/mca', 'body/top1', 'action/mAP', 'action/frame_mAP')
+SHOWN = {
+    'action/top1': 'Top-1',
+    'action/mca': 'MCA',
+    'action/mAP': 'action mAP',
+    'action/frame_mAP': 'action frame mAP',
+}
+DOMAINS = ('lab', 'psychiatric', 'street', 'emotion')
 
 
 def fill(line: str, grid: Mapping[str, Any], row: str, seed: int, **known: Any) -> str:
@@ -113,35 +120,34 @@ def make(grid: Mapping[str, Any], name: str, test: str, seed: int) -> None:
     print(f'{time.strftime("%H:%M")} {place.name}: {took}', flush=True)
 
 
-def cells(grid: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, list]]]:
-    """Title, test, domain and values by metric over seeds, of what has been made."""
+def cells(grid: Mapping[str, Any]) -> dict[tuple[str, ...], dict[str, list[float]]]:
+    """Values over seeds by metric, of each title, domain, method and control."""
+    found: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for name, row in grid['rows'].items():
-        for test in row['tests']:
-            found: dict[str, dict[str, list]] = {}
-            for seed in grid['seeds']:
-                file = grid['out'] / f'{name}-{test}-seed{seed}.json'
-                if not file.exists():
+        files = [(t, s) for t in row['tests'] for s in grid['seeds']]
+        for test, seed in files:
+            file = grid['out'] / f'{name}-{test}-seed{seed}.json'
+            results = json.loads(file.read_text('utf-8')) if file.exists() else {}
+            for run in results.get('runs') or results.get('rows') or ():
+                place = run.get('target') or run['domain']
+                zero_shot = run.get('control') == 'zero-shot'  # stands apart already
+                if place == 'all' or zero_shot:
                     continue
-                results = json.loads(file.read_text('utf-8'))
-                for run in results.get('runs') or results['rows']:
-                    labels = [run.get('domain') or run.get('target')]
-                    keys = ('shots', 'method', 'control')
-                    labels += [str(run[k]) for k in keys if run.get(k) is not None]
-                    own = found.setdefault(' '.join(labels), {})
-                    for key in SHOWN:
-                        if key in run['metrics']:
-                            own.setdefault(key, []).append(run['metrics'][key])
-            yield from (
-                (row['title'], test, place, own) for place, own in found.items()
-            )
+                key = row['title'], place, run.get('method', ''), run.get('control', '')
+                own = found.setdefault(key, {})
+                for metric in SHOWN.keys() & run['metrics'].keys():
+                    own.setdefault(metric, []).append(run['metrics'][metric])
+                took = results.get('seconds', {}).get('train')
+                if took and place == 'lab':
+                    own.setdefault('minutes', []).append(took / 60)
+    return found
 
 
 def spread(values: list[float]) -> str:
-    """Mean ± half the 95 % t-interval of the mean, percent."""
-    import numpy as np
+    """Mean ± half the 95 % t-interval of the mean."""
     from scipy import stats
 
-    mean = f'{np.mean(values):.1f}'
+    mean = f'{statistics.mean(values):.1f}'
     if len(values) < 2:
         return mean
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
@@ -149,16 +155,46 @@ def spread(values: list[float]) -> str:
 
 
 def table(grid: Mapping[str, Any]) -> str:
-    """All that has been made, as Markdown."""
-    found = list(cells(grid))
-    shown = [key for key in SHOWN if any(key in own for *_, own in found)]
-    lines = ['| ' + ' | '.join(['', 'test', 'on', 'seeds', *shown]) + ' |']
-    lines.append('|:--|:--|:--|--:|' + '--:|' * len(shown))
-    for title, test, place, own in found:
-        seeds = str(max(map(len, own.values()), default=0))
-        values = [spread(own[key]) if key in own else '' for key in shown]
-        lines.append('| ' + ' | '.join([title, test, place, seeds, *values]) + ' |')
-    return '\n'.join(lines)
+    """All that has been made, as Markdown: a table a metric, then one of adaptation."""
+    found, parts = cells(grid), []
+    domains = [d for d in DOMAINS if any(key[1] == d for key in found)]
+    rows = list(dict.fromkeys((key[0], key[2]) for key in found))
+
+    def value(metric: str, *key: str) -> str:
+        own = found.get(key, {}).get(metric)
+        return spread(own) if own else '–'
+
+    def lines(metric: str, adapted: bool, ending: str) -> Iterator[str]:
+        for title, method in rows:
+            places = domains[adapted:]  # adapted to all but the source
+            keys = [(title, domain, method) for domain in places]
+            own = [found.get((*key, ''), {}).get(metric, []) for key in keys]
+            if not any(own) or bool(method) != adapted:
+                continue
+            shown = [value(metric, *key, '') for key in keys]
+            if adapted:
+                theirs = [value(metric, *key, 'source') for key in keys]
+                shown = [f'{x} ({y})' for x, y in zip(shown, theirs, strict=True)]
+            told = [f'{title}, {method}' if method else title, *shown]
+            if ending:
+                told += [
+                    value('minutes', title, 'lab', '', ''),
+                    str(max(map(len, own))),
+                ]
+            yield f'| {" | ".join(told)} |'
+
+    for metric, name in SHOWN.items():
+        plain = list(lines(metric, False, 'minutes'))
+        if plain:
+            heads = [f'{name}, SIMULATED', *domains, 'minutes of training', 'seeds']
+            rule = '|:--' + '|--:' * (len(heads) - 1) + '|'
+            parts.append('\n'.join([f'| {" | ".join(heads)} |', rule, *plain]))
+    heads = ['Top-1 adapted (control), SIMULATED', *domains[1:]]
+    rule = '|:--' + '|--:' * len(domains[1:]) + '|'
+    adapted = list(lines('action/top1', True, ''))
+    if adapted:
+        parts.append('\n'.join([f'| {" | ".join(heads)} |', rule, *adapted]))
+    return '\n\n'.join(parts)
 
 
 def main() -> int:
@@ -182,7 +218,14 @@ def main() -> int:
             for name in args.only or grid['rows']:
                 for test in grid['rows'][name]['tests']:
                     make(grid, name, test, seed)
-    print(table(grid))
+    text = table(grid)
+    told = grid['out'].with_suffix('.txt')
+    if told.exists():
+        page = told.read_text('utf-8').replace('@tables@', text)
+        (HERE.parent / 'docs' / told.name.replace('.txt', '.md')).write_text(
+            page, 'utf-8'
+        )
+    print(text)
     return 0
 
 

@@ -219,3 +219,68 @@ def test_the_table_shows_conditions_and_missing_values(load):
     assert out.startswith('threads 2\n')
     assert '| a    |        – |' in out
     assert '| b    | 1,234.50 |' in out
+
+
+def test_a_grid_goes_on_where_it_stopped(load, capsys, monkeypatch, tmp_path):
+    bench, lines = load('grid'), []
+
+    def call(line, log):
+        lines.append(line)
+        if ' --out ' in line:
+            run = {'target': 'street', 'metrics': {'action/top1': 40.0 + len(lines)}}
+            run |= {'per_class': {}, 'where': str(tmp_path / 'small')}
+            out = Path(line.partition(' --out ')[2].partition(' ')[0])
+            out.write_text(json.dumps({'name': 'x', 'runs': [run]}))
+
+    monkeypatch.setattr(bench, 'call', call)
+    monkeypatch.setattr(bench, 'HERE', tmp_path / 'benchmarks')
+    rows = {
+        'base': {'title': 'base', 'train': 'B.py --data-root {raw}', 'tests': {}},
+        'tuned': {
+            'title': 'tuned',
+            'train': 'T.py --load-from {work:base}',
+            'tests': {'far': 'test T.py {work} --out {out}'},
+        },
+    }
+    (grid := tmp_path / 'g.json').write_text(
+        json.dumps({'seeds': [0, 1], 'rows': rows})
+    )
+    for name in ('base-seed0', 'tuned-seed0', 'base-seed1', 'tuned-seed1'):
+        (tmp_path / 'work' / name).mkdir(parents=True)
+    (tmp_path / 'work/base-seed1/last_checkpoint').touch()
+    options = ['--work', str(tmp_path / 'work'), '--root', f'raw={tmp_path / "small"}']
+    monkeypatch.setattr(sys, 'argv', ['grid.py', str(grid), *options])
+    assert bench.main() == 0
+    work = tmp_path / 'work'
+    first, then = work / 'base-seed0', work / 'tuned-seed0'
+    assert lines[:2] == [
+        f'train B.py --data-root {tmp_path}/small --seed 0 --work-dir {first}',
+        f'train T.py --load-from {first} --seed 0 --work-dir {then}',
+    ]
+    assert [line for line in lines if line.endswith(' --resume')] == [lines[3]]
+    kept = json.loads(
+        (tmp_path / 'docs/experiments/g/tuned-far-seed0.json').read_text()
+    )
+    assert kept['name'] == 'tuned'
+    assert kept['runs'][0].keys() == {'target', 'metrics', 'where'}
+    assert kept['runs'][0]['where'] == 'data/raw'
+    # values 43 and 46: t of one degree of freedom, 12.706, times 1.5
+    assert '| tuned | 44.5 ± 19.1 |' in capsys.readouterr().out
+    before = len(lines)
+    assert bench.main() == 0
+    assert len(lines) == before
+    roots = {'roots': {'raw': 'r'}, 'work': work, 'rows': rows}
+    with pytest.raises(
+        ValueError, match=r'tuned: \{here\} is unknown; known: raw, seed'
+    ):
+        bench.fill('{here}', roots, 'tuned', 0)
+
+
+def test_the_page_of_models_is_that_of_its_results(load):
+    bench = load('grid')
+    docs = FOLDER.parent / 'docs'
+    grid = json.loads((FOLDER / 'model_comparison.json').read_text('utf-8'))
+    grid['out'] = docs / 'experiments' / 'model_comparison'
+    text = grid['out'].with_suffix('.txt').read_text('utf-8')
+    page = text.replace('@tables@', bench.table(grid))
+    assert page == (docs / 'model_comparison.md').read_text('utf-8')
