@@ -18,7 +18,7 @@ we know: features, sizes and schedule are ours.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,15 +152,18 @@ def score_reranked(
     """
     protocol, space = run.protocol, run.space
     action = {c.clip: c.action for c in run.clips() if c.action is not None}
-    held = {(c.subset, c.domain) for c in run.clips() if c.clip in action}
+    parts: dict[Any, set[str]] = {(c.subset, c.domain): set() for c in run.clips()}
+    for clip in run.clips():
+        if clip.clip in action:
+            parts[clip.subset, clip.domain].add(clip.clip)
 
-    def known(part: str) -> tuple[Features, np.ndarray]:
-        own = [d for d in protocol.train_domains if (part, d) in held]
-        if not own:
+    def known(subset: str) -> tuple[Features, np.ndarray]:
+        own = {d: parts.get((subset, d)) for d in protocol.train_domains}
+        if not any(own.values()):
             told = ', '.join(protocol.train_domains)
-            raise ValueError(f'--rerank needs {part} clips with actions of {told}.')
-        found = _join(source.features(part, domain) for domain in own)
-        found = found.take([name for name in found.names if name in action])
+            raise ValueError(f'--rerank needs {subset} clips with actions of {told}.')
+        streams = [source.stream(subset, d, names) for d, names in own.items() if names]
+        found = Features.join({name: row for rows in streams for name, row in rows})
         return found, np.array([action[name] for name in found.names])
 
     body_of = space.body_of if space.bodies else [0] * space.num_actions
@@ -168,18 +171,7 @@ def score_reranked(
         known('train'), known('val'), body_of, k, protocol.seed
     )
     print_log(f'reranker: {record}', 'current')
-    tested = {c.domain for c in run.clips() if c.subset == subset}
-    domains = [d for d in protocol.test_domains if d in tested]
+    domains = [d for d in protocol.test_domains if (subset, d) in parts]
     found = [source.features(subset, domain) for domain in domains]
     found = [replace(part, scores=model.rerank(part)) for part in found]
     return domain_groups(protocol, domains, found), record
-
-
-def _join(parts: Iterable[Features]) -> Features:
-    """Features of several domains as one."""
-    parts = list(parts)
-    names = [name for part in parts for name in part.names]
-    broken = [name for part in parts for name in part.broken]
-    features = np.concatenate([part.features for part in parts])
-    scores = np.concatenate([part.scores for part in parts])
-    return Features(names, features, scores, broken=broken)

@@ -90,7 +90,15 @@ def test_groups_of_a_protocol(name):
         space=SimpleNamespace(body_of=BODIES, bodies=['a', 'b'], num_actions=4),
         clips=lambda: clips,
     )
-    source = SimpleNamespace(features=lambda subset, domain: parts[subset, domain][0])
+
+    def stream(subset, domain, names):
+        found = parts[subset, domain][0].take(sorted(names))
+        rows = zip(found.names, found.features, found.scores, strict=True)
+        return ((name, row) for name, *row in rows)
+
+    source = SimpleNamespace(
+        features=lambda subset, domain: parts[subset, domain][0], stream=stream
+    )
     groups, record = score_reranked(run, source, 2, 'test')
     labels = [group.labels for group in groups]
     assert labels == (
