@@ -40,8 +40,8 @@ these files nothing is written of a video without --page, --draw and --export.
 Without --recog and --det the zoo's smallest detector is taken that was trained on real
 data; where it has none, the message says what to do.
 
-A detector with a dense head also writes DIR/<stem>.frames.csv: a row per moment, whose
-seconds are in the first column, clip, and a column per action.
+A detector with a dense head also writes DIR/<stem>.frames.csv: a row per moment with
+its seconds and a column per action.
 
 --page: DIR/<stem>.html, to look at, correct and export in any browser, without a
 network, and DIR/index.html of all of them. It shows the video where it lies, and

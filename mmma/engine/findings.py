@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.evaluation.scores import frame_table, write_scores
 from mmma.files import SHOWN, atomic_write, read_json, write_file
 from mmma.foreign import Shown, spreadsheet
 from mmma.structures.segments import FrameScores
@@ -286,7 +285,8 @@ def made_before(
             )
 
     whole, rows = folder / f'{stem}.json', folder / f'{stem}.csv'
-    for path, head in ((rows, ','.join(COLUMNS)), (folder / f'{stem}{FRAMES}', 'clip')):
+    heads = {rows: ','.join(COLUMNS), folder / f'{stem}{FRAMES}': 'seconds'}
+    for path, head in heads.items():
         if path.is_file():
             with path.open(encoding='utf-8', errors='replace') as file:
                 check(f'{file.readline().strip()},'.startswith(f'{head},'), 'CSV')
@@ -313,8 +313,13 @@ def write_findings(
     """Write the files of a video; facts: ``request``, ``top_k``, perhaps ``path``."""
     whole, dense = folder / f'{stem}.json', folder / f'{stem}{FRAMES}'
     dense.unlink(missing_ok=True)
-    for found in (result.frames for result in answers if result.frames):
-        write_scores(dense, frame_table(*found), found[1])
+    for frames, space in filter(None, (result.frames for result in answers)):
+        with atomic_write(dense) as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(('seconds', *map(spreadsheet, space.actions)))
+            scores = frames.scores[0][:, : space.num_actions].tolist()
+            for i, row in enumerate(scores):
+                writer.writerow([f'{i / frames.rate:.3f}', *map('{:.4f}'.format, row)])
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(COLUMNS)

@@ -139,10 +139,9 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
 
 
 def frame_table(frames: FrameScores, space: LabelSpace) -> ScoreTable:
-    """A table whose clips are frames: ``VIDEO@SECONDS``, or ``SECONDS`` of no name."""
-    heads = [f'{name}@' if name else '' for name in frames.names]
-    sizes = zip(heads, map(len, frames.scores), strict=True)
-    names = (f'{head}{i / frames.rate:.4f}' for head, n in sizes for i in range(n))
+    """A table whose clips are frames: ``VIDEO@SECONDS``."""
+    sizes = zip(frames.names, map(len, frames.scores), strict=True)
+    names = (f'{name}@{i / frames.rate:.4f}' for name, n in sizes for i in range(n))
     actions, bodies = np.split(
         np.concatenate(frames.scores), [space.num_actions], axis=1
     )

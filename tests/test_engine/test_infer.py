@@ -1,5 +1,6 @@
 """Infer says what testing says, and says how sure it may be."""
 
+import csv
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from mmma.engine import infer
 from mmma.engine.findings import InferenceOptions, summary
 from mmma.engine.infer import config_of, own_label_space
 from mmma.engine.weights import read_checkpoint
+from mmma.evaluation.scores import read_scores
 from mmma.hub import zoo
 from mmma.hub.zoo import ZooModel
 from mmma.media import pose
@@ -476,3 +478,27 @@ def test_skeletons_of_a_root_instead_of_finding_them(
         infer.recognize(other, model)
     with pytest.raises(FileNotFoundError, match=r'layout\.json: no such file'):
         infer.open_model(checkpoints['rec', 'Pose'], skeletons=tmp_path)
+
+
+def test_a_dense_head_scores_every_frame(det_root, tmp_path, monkeypatch):
+    config = 'configs/det/skeletondense-tiny_mma82.py'
+    monkeypatch.setitem(RECIPES, ('det', 'Pose'), config)
+    checkpoint = make_checkpoint(tmp_path / 'dense.pth', config)
+    root = tmp_path / 'root'
+    shutil.copytree(det_root, root)
+    shutil.rmtree(root / 'skeletons', ignore_errors=True)
+    extract_root(DataRoot(root), PoseOptions('mediapipe'), workers=0)
+    dumped(root, 'det', 'Pose', checkpoint, tmp_path)
+    tested = read_scores(tmp_path / 'pred.frames.npz', SPACE)
+    name = tested.names[0].rpartition('@')[0]
+    file = root / f'videos/{name}.mp4'
+    argv = [str(file), '--det', checkpoint, '--out', str(tmp_path / 'out')]
+    assert main('infer', [*argv, '--threshold', '0']) == 0
+    with open(tmp_path / 'out' / f'{name}.frames.csv', encoding='utf-8') as text:
+        head, *rows = csv.reader(text)
+    assert head == ['seconds', *SPACE.actions]
+    own = [n for n in tested.names if n.startswith(f'{name}@')]
+    seconds, *scores = zip(*(map(float, row) for row in rows), strict=True)
+    assert seconds == pytest.approx([float(n.partition('@')[2]) for n in own], abs=1e-3)
+    expected = tested.select(own).scores
+    assert np.transpose(scores) == pytest.approx(expected, abs=1e-4)

@@ -305,5 +305,3 @@ def test_scores_of_frames_are_averaged_over_windows_and_ranked(
     back = read_scores(file, SPACE)
     assert back.names[:2] == ('a@0.0000', 'a@0.0667')
     assert back.scores == pytest.approx(np.concatenate(frames.scores))
-    nameless = frame_table(FrameScores(frames.scores[:1], 15.0), SPACE)
-    assert nameless.names[:2] == ('0.0000', '0.0667')
