@@ -105,6 +105,8 @@ class TrainOptions:
             (download.py --list)
         resume: go on from the latest in the work dir
         amp: mixed precision (bf16 where the GPU has it)
+        device_augment: resize and change the frames of training on the model's device
+            instead of in loaders, where cores cannot feed a GPU
         pretrained: train from scratch
         trust: load weights even if they are a pickle that can run code
         allow_simulated: start from weights trained on simulated data on real data
@@ -122,6 +124,7 @@ class TrainOptions:
     load_from: str | None = None
     resume: bool = False
     amp: bool = False
+    device_augment: bool = False
     pretrained: bool = True
     trust: bool = False
     allow_simulated: bool = False
@@ -157,6 +160,10 @@ class TrainOptions:
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
+        if self.device_augment:
+            from mmma.models.augment import augment_on_device
+
+            augment_on_device(cfg)
         if self.preset:
             _rank_as_mac(cfg, root, {}, 'val_evaluator', 'test_evaluator')
             cfg.preset = self.preset

@@ -63,17 +63,18 @@ def final_state(work_dir):
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
-    whole = train(config(video_root), work_dir=str(tmp_path / 'whole'))
+    device = dict(device_augment=True)  # draws in loaders and on the device
+    whole = train(config(video_root), work_dir=str(tmp_path / 'whole'), **device)
     work_dir = str(tmp_path / 'parts')
     stopped = config(video_root)
     stopped.custom_hooks.append(dict(type=StopAfter.__name__, epochs=2))
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, work_dir=work_dir)
+        train(stopped, work_dir=work_dir, **device)
     with pytest.raises(
         ValueError, match=r'custom_hooks\.\d was .*StopAfter.*, now None'
     ):
-        train(config(video_root), work_dir=work_dir, resume=True)
-    go_on = dict(resume=True, allow_changed_config=True)
+        train(config(video_root), work_dir=work_dir, resume=True, **device)
+    go_on = dict(resume=True, allow_changed_config=True, **device)
     parts = train(config(video_root), work_dir=work_dir, **go_on)
     expected, found = final_state(whole), final_state(parts)
     for key in ('pretrain_data', 'seen_domains', 'protocol', 'data'):
