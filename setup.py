@@ -47,6 +47,8 @@ class BuildWithConfigs(build_py):
                 shutil.copy2(source, target)
 
 
+CLUSTER = ['dask-jobqueue', 'distributed']
+
 setup(
     name='mmma',
     version=VERSION,
@@ -80,8 +82,11 @@ setup(
     extras_require={
         # ELAN and TextGrid; the other annotation tools need nothing.
         'annotation': ANNOTATION,
+        # Dask: the data commands on several machines, over TCP or by Slurm.
+        'cluster': CLUSTER,
         'dev': [
             *ANNOTATION,
+            *CLUSTER,
             *DOCS,
             *EMOTION,
             *KERNEL,

@@ -87,20 +87,32 @@ def train(grid: Mapping[str, Any], name: str, seed: int) -> None:
     done.write_text(json.dumps(took))
 
 
+def run_test(grid: Mapping[str, Any], name: str, test: str, seed: int) -> Path:
+    """Run the commands of a test, and before them others whose files they read."""
+    lines = grid['rows'][name]['tests'][test]
+    lines = [lines] if isinstance(lines, str) else lines
+    work = grid['work'] / f'{name}-seed{seed}'
+    for other, file in re.findall(r'\{work:([^}]+)\}/(\S+)', ' '.join(lines)):
+        for their, told in grid['rows'][other]['tests'].items():
+            missing = not (grid['work'] / f'{other}-seed{seed}' / file).exists()
+            if missing and f'{{work}}/{file}' in str(told):
+                train(grid, other, seed)
+                run_test(grid, other, their, seed)
+    out = work / f'{test}.json'
+    for line in lines:
+        call(fill(line, grid, name, seed, out=out), work / 'grid.log')
+    return out
+
+
 def make(grid: Mapping[str, Any], name: str, test: str, seed: int) -> None:
     """Make one result, unless it is there."""
     place = grid['out'] / f'{name}-{test}-seed{seed}.json'
     if place.exists():
         return
-    lines = grid['rows'][name]['tests'][test]
-    lines = [lines] if isinstance(lines, str) else lines
-    for other in (name, *re.findall(r'\{work:([^}]+)\}', ' '.join(lines))):
-        train(grid, other, seed)
-    work = grid['work'] / f'{name}-seed{seed}'
-    out = work / f'{test}.json'
+    train(grid, name, seed)
     began = time.monotonic()
-    for line in lines:
-        call(fill(line, grid, name, seed, out=out), work / 'grid.log')
+    out = run_test(grid, name, test, seed)
+    work = out.parent
     results = json.loads(out.read_text('utf-8'))
     took = {'test': round(time.monotonic() - began)}
     if (told := work / 'trained.json').exists():

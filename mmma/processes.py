@@ -1,5 +1,7 @@
 """Work shared among processes: one that dies costs its item; none outlives the work.
 
+They are of this machine, or of the Dask cluster that ``MMMA_CLUSTER`` names.
+
 Ctrl-C is the parent's alone. It tells its processes to end: what one of them was doing
 is given up, and its drafts are removed.
 """
@@ -12,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -35,10 +37,17 @@ def map_in_processes(
         work: A module-level function, or a ``partial`` of one; what it raises is
             raised here.
         items: Its arguments.
-        workers: Processes; 0 works in this one, None takes one per CPU.
+        workers: Processes; 0 works in this one, None takes one per CPU. Of a cluster,
+            the jobs that a batch system is asked for.
         spawn: Start fresh processes, which import ``work`` anew, of one thread each:
             forked ones hang where OpenCV or OpenMP has used its threads before.
+
+    Raises:
+        ConnectionError: No cluster answers.
     """
+    if cluster := os.environ.get('MMMA_CLUSTER'):
+        yield from _in_cluster(cluster, work, items, workers)
+        return
     workers = usable_cores() if workers is None else workers
     workers = min(workers, len(items))
     method = 'spawn' if spawn else 'fork'
@@ -86,6 +95,46 @@ def _in_pool(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_cluster(
+    name: str, work: Callable[[Item], Any], items: Sequence[Item], jobs: int | None
+) -> Iterator[tuple[Item, Any]]:
+    """By the workers of a scheduler, or of ``slurm``; one that dies costs a retry."""
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        told = f"--cluster {name} needs pip install 'mmma[cluster]'"
+        raise ValueError(told) from None
+    with ExitStack() as stack:
+        address: Any = name
+        if name == 'slurm':
+            from dask_jobqueue import SLURMCluster
+
+            address = stack.enter_context(SLURMCluster())  # of jobqueue.yaml
+            address.scale(jobs=jobs or 1)
+        try:
+            client = stack.enter_context(Client(address))
+        except OSError as error:
+            raise ConnectionError(
+                f'--cluster {name}: no Dask scheduler answers ({error}). Start one '
+                'with `dask scheduler`, and `dask worker ADDRESS --nthreads 1` on '
+                'each machine.'
+            ) from None
+        pool = stack.enter_context(client.get_executor(pure=False))
+        futures, again = {pool.submit(work, item): item for item in items}, []
+        for future in as_completed(futures):
+            item = futures.pop(future)
+            try:
+                yield item, future.result()
+            except KilledWorker:  # it, or one that waited beside it, killed several
+                again.append(item)
+        for item in again:
+            try:
+                yield item, pool.submit(work, item).result()
+            except KilledWorker:
+                yield item, CRASHED
 
 
 def _at_work(work: Callable[[Item], Any], item: Item) -> Any:

@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 
+import dask
 import pytest
+from distributed import LocalCluster
 
+from mmma.cli import main
 from mmma.files import draft
 from mmma.processes import CRASHED, map_in_processes
 
@@ -106,3 +109,44 @@ def end_itself(number):
     if number == 2:
         os.kill(os.getpid(), signal.SIGTERM)
     return number
+
+
+@pytest.fixture(scope='module')
+def cluster():
+    """Address of a scheduler with two workers on this machine."""
+    parts = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    seldom = {'distributed.scheduler.allowed-failures': 1}
+    with dask.config.set(seldom), LocalCluster(**parts) as local:
+        yield local.scheduler_address
+
+
+def test_a_cluster_does_the_same(cluster, monkeypatch):
+    monkeypatch.setenv('MMMA_CLUSTER', cluster)
+    found = dict(map_in_processes(square, list(range(9)), 2))
+    assert found.pop(5) == CRASHED
+    assert found == {n: n**2 for n in range(9) if n != 5}
+    with pytest.raises(ValueError, match='-1 is too small'):
+        list(map_in_processes(square, [-1, 1], 2))
+
+
+def test_commands_use_a_cluster(cluster, video_root, tmp_path, monkeypatch):
+    monkeypatch.setenv('MMMA_CLUSTER', '')  # set back at the end
+    argv = [str(video_root), str(tmp_path / 'here'), '--short-side', '32']
+    assert main('data/pack', [*argv, '--workers', '0']) == 0
+    argv[1] = str(tmp_path / 'there')
+    assert main('data/pack', [*argv, '--cluster', cluster]) == 0
+    files = {
+        f.relative_to(tmp_path / 'here') for f in tmp_path.glob('here/videos/**/*.*')
+    }
+    assert files
+    for name in files:
+        both = [(tmp_path / place / name).read_bytes() for place in ('here', 'there')]
+        assert both[0] == both[1]
+
+
+def test_no_cluster_there(tmp_path, video_root, monkeypatch, capsys):
+    monkeypatch.setenv('MMMA_CLUSTER', '')
+    argv = [str(video_root), str(tmp_path / 'out'), '--cluster', 'tcp://127.0.0.1:9']
+    with dask.config.set({'distributed.comm.timeouts.connect': '1s'}):
+        assert main('data/pack', argv) == 2
+    assert 'no Dask scheduler answers' in capsys.readouterr().err

@@ -178,6 +178,13 @@ def _parsed(
             'read videos behind links out of the data root, or out of what is converted'
         )
         parser.add_argument('--follow-links', action='store_true', help=told)
+    if '--workers' in parser._option_string_actions:
+        told = (
+            'work in the processes of a Dask cluster, which see the same files; slurm: '
+            'in --workers jobs, as jobqueue.yaml says (docs/clusters.md)'
+        )
+        form = dict(metavar='tcp://HOST:PORT|slurm', help=told)
+        parser.add_argument('--cluster', **form)
     warnings.formatwarning = _note
     logging.raiseExceptions = False  # of a full disk, which more than logs is told of
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
@@ -187,6 +194,8 @@ def _parsed(
     keep_inputs(args)
     if getattr(args, 'follow_links', False):
         os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
+    if getattr(args, 'cluster', None):
+        os.environ['MMMA_CLUSTER'] = args.cluster
     return args, module.run
 
 
