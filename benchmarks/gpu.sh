@@ -21,6 +21,7 @@ case ${1-} in
         heatmap=(--clips 64 --rounds 20)
         nms=()
         gctsm=gctsm adatad=adatad_videomae-s
+        export MMMA_TEST_DEVICE=cuda
         ;;
     --dry)
         device=cpu videos=12 amp='' batch=2
@@ -29,6 +30,7 @@ case ${1-} in
         heatmap=(--frames 3 --size 24 --clips 2 --rounds 1)
         nms=(--candidates 80 --classes 5 --videos 2 --rounds 1)
         gctsm=gctsm-tiny adatad=adatad_videomae-tiny
+        export MMMA_TEST_DEVICE=cpu
         ;;
     *)
         echo "usage: $0 [--dry]" >&2
@@ -65,6 +67,7 @@ train() {
         --cfg-options "train_dataloader.batch_size=$batch"
 }
 
+run 'tests' 240 "$PY" -m pytest -s -m cuda tests/test_gpu.py
 tiny=(--what tia --arch tiny "${tia[@]}")
 bench 'VideoMAE float32' 70 model "${vit[@]}" --device $device
 bench 'VideoMAE bfloat16' 70 model "${vit[@]}" --amp --device $device
@@ -76,6 +79,14 @@ run 'simulated videos' 60 "$PY" tools/data/simulate.py "$OUT/data" \
     --scale tiny --modality video --videos $videos
 train gctsm "recog/${gctsm}_mma82_indomain"
 train adatad "det/${adatad}_mma82"
+run 'two processes' 80 "$PY" -m torch.distributed.run --standalone --nproc-per-node 2 \
+    tools/train.py "configs/recog/gctsm-tiny_mma82_indomain.py" --fast-dev-run \
+    --launcher pytorch --data-root "$OUT/data" --work-dir "$OUT/two" \
+    --cfg-options env_cfg.dist_cfg.backend=gloo
+run 'changes on the device' 80 "$PY" tools/train.py \
+    "configs/recog/${gctsm}_mma82_indomain.py" --fast-dev-run --no-pretrained $amp \
+    --device-augment --data-root "$OUT/data" --work-dir "$OUT/changes" \
+    --cfg-options "train_dataloader.batch_size=$batch"
 
 printf '\n== Summary (logs in %s)\n' "$OUT"
 printf '%s\n' "${summary[@]}"

@@ -1,0 +1,143 @@
+"""What a GPU has to show; ``MMMA_TEST_DEVICE=cpu`` tries the tests themselves out.
+
+``-s`` prints what was measured.
+"""
+
+import copy
+import os
+import time
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+
+from mmma.cli import main
+from mmma.config import config_folders, load_config
+from mmma.data.root import DataRoot
+from mmma.engine.hooks import tell_classes
+from mmma.models.preprocessors import draw_heatmaps
+from mmma.registry import DATASETS, MODELS
+
+DEVICE = os.environ.get('MMMA_TEST_DEVICE', 'cuda')
+GPU = DEVICE == 'cuda'
+pytestmark = pytest.mark.cuda
+if GPU and not torch.cuda.is_available():
+    pytest.skip('no GPU', allow_module_level=True)
+CONFIGS = config_folders()[0]
+RECIPES = [f'recog/{p.stem}' for p in sorted(CONFIGS.glob('recog/*_indomain.py'))]
+RECIPES += [f'det/{p.stem}' for p in sorted(CONFIGS.glob('det/*.py'))]
+RECIPES += [f'pretrain/{p.stem}' for p in sorted(CONFIGS.glob('pretrain/*.py'))]
+RECIPES = [r for r in RECIPES if 'features' not in r]  # others' are extracted first
+if not GPU:
+    RECIPES = [r for r in RECIPES if '-tiny' in r]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    """Simulated clips and videos, with skeletons."""
+    folder = tmp_path_factory.mktemp('simulated') / 'root'
+    argv = ['--scale', 'tiny', '--modality', 'both', '--videos', '8']
+    assert main('data/simulate', [str(folder), *argv]) == 0
+    return folder
+
+
+def load_batch(cfg, root):
+    """Two samples of the training pipeline, always the same."""
+    given = cfg.train_dataloader.dataset
+    given.subset = 'train'
+    table, noun = DataRoot(root), 'video' if cfg.get('task') == 'det' else 'clip'
+    rows = table.read_det() if noun == 'video' else table.read_rec()
+    subsets = given.get('subsets', ['train'])
+    shown = [getattr(r, noun) for r in rows if r.path and r.subset in subsets]
+    given[f'{noun}s'] = shown
+    dataset = DATASETS.build(given)
+    np.random.seed(0)
+    return pseudo_collate([dataset[0], dataset[1]]), dataset.metainfo
+
+
+def build(cfg):
+    """The model in training, random and always the same."""
+    torch.manual_seed(0)
+    with torch.device(DEVICE):
+        model = MODELS.build(cfg.model)
+    return model.to(DEVICE).train()
+
+
+def one_step(model, state, batch, amp):
+    """The loss of a forward pass from a state, and gradients of all that learns."""
+    model.load_state_dict(state)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    model.zero_grad()
+    precision = torch.autocast(DEVICE, torch.bfloat16) if amp else nullcontext()
+    with precision:
+        losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    loss = sum(v.sum() for k, v in losses.items() if 'loss' in k)
+    loss.backward()
+    named = model.named_parameters()
+    return loss.item(), {n: p.grad.clone() for n, p in named if p.grad is not None}
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_forward_and_backward_in_both_precisions(recipe, root):
+    if 'vjepa2' in recipe:
+        pytest.importorskip('transformers')
+    with DefaultScope.overwrite_default_scope('mmma'):
+        flags = {} if recipe.startswith('pretrain') else {'protocol': 'indomain'}
+        cfg = load_config(f'configs/{recipe}.py', flags, data_root=str(root))
+        (batch, told), model = load_batch(cfg, root), build(cfg)
+        tell_classes(model, told, training=True)
+        if GPU:
+            torch.cuda.reset_peak_memory_stats()
+        state = copy.deepcopy(model.state_dict())
+        first, gradients = one_step(model, state, batch, amp=False)
+        again, others = one_step(model, state, batch, amp=False)
+        started = time.perf_counter()
+        half, _ = one_step(model, state, batch, amp=True)
+    seconds = time.perf_counter() - started
+    assert np.isfinite([first, again, half]).all()
+    assert first == pytest.approx(half, rel=0.1, abs=0.05)
+    assert gradients.keys() == others.keys()
+    assert all(grad.isfinite().all() for grad in gradients.values())
+    size = max(grad.abs().max().item() for grad in gradients.values())
+    apart = max((g - others[n]).abs().max().item() for n, g in gradients.items())
+    mib = torch.cuda.max_memory_allocated() / 2**20 if GPU else 0
+    told = f'bf16 step {seconds:.3f} s, peak {mib:.0f} MiB, gradients of two steps'
+    print(f'\n{recipe}: {told} differ by {apart:.1e} of {size:.1e}')
+    assert apart <= 0.01 * size
+
+
+def test_heatmaps_are_those_of_the_cpu():
+    draw = torch.Generator().manual_seed(0)
+    joints = torch.rand(2, 1, 8, 17, 2, generator=draw) * 40
+    scores = torch.rand(2, 1, 8, 17, generator=draw)
+    limbs = [(0, 1), (5, 7), (7, 9), (11, 13)]
+    for pairs in (None, limbs):
+        expected = draw_heatmaps(joints, scores, (48, 48), pairs)
+        there = joints.to(DEVICE), scores.to(DEVICE), (48, 48), pairs
+        torch.testing.assert_close(draw_heatmaps(*there).cpu(), expected)
+
+
+@pytest.mark.parametrize('recipe', ['videomae', 'gctsm', 'videomae-tiny'])
+def test_changes_on_the_device_are_those_of_the_cpu(recipe):
+    cfg = load_config(f'configs/recog/{recipe}_mma82_indomain.py')
+    dataset = cfg.train_dataloader.dataset.pipeline
+    steps = [s for s in dataset if s.type in ('Resize', 'ClipRandAugment', 'Flip')][1:]
+    plain = dict(type='ActionDataPreprocessor', format_shape='NCTHW')
+    kind = dict(type='AugmentingPreprocessor', preprocessor=plain, steps=steps)
+    draw = torch.Generator().manual_seed(0)
+    for seed in range(8):
+        shape = (1, 3, 4, 90 + seed, 120)
+        clip = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
+        found = []
+        for device in ('cpu', DEVICE):
+            np.random.seed(seed)
+            batch = dict(inputs=[clip.to(device)], data_samples=[])
+            changed = MODELS.build(kind).to(device)(batch, True)['inputs']
+            found.append(changed.float().cpu())
+        apart = (found[0] - found[1]).abs()
+        assert apart.max() <= 2
+        assert apart.mean() < 0.02
