@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     trained = train(opened, options)
     pretrained = trained.cfg.get('pretraining')  # there is nothing to test
     if args.fast_dev_run and not pretrained:
-        tested = TestOptions(work_dir=str(trained.work_dir))
+        place = str(trained.work_dir)
+        tested = TestOptions(work_dir=place, launcher=options.launcher)
         checkpoint = latest_checkpoint(trained.work_dir)
         dump = 'detections.json' if trained.task == 'det' else 'scores.npz'
         dump = str(trained.work_dir / dump)  # all there is where truth is withheld

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +17,7 @@ from mmma.cli import main
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot
 from mmma.evaluation import calibration
+from mmma.evaluation.reports import read_results
 from mmma.taxonomy import DOMAINS, load_label_space
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
@@ -360,3 +364,15 @@ def test_not_a_checkpoint(video_root, work_dir, capsys, content, message):
         path.write_bytes(content)
     assert run_test(video_root, work_dir, checkpoint='odd.pth')[0] == 2
     assert message in capsys.readouterr().err
+
+
+def test_two_processes_train_and_test_once(video_root, tmp_path):
+    start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    argv = ['--nproc-per-node', '2', '-m', 'mmma', 'train', '--launcher', 'pytorch']
+    argv += ['configs/recog/gctsm-tiny_mma82_indomain.py', '--data-root']
+    argv += [str(video_root), '--work-dir', str(tmp_path / 'work'), '--fast-dev-run']
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run([*start, *argv], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('written to ') == 1
+    assert read_results(tmp_path / 'work/fast-dev-run/results.json')['runs']
