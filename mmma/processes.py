@@ -103,36 +103,36 @@ def _in_cluster(
     """By the workers of a scheduler, or of ``slurm``; one that dies costs a retry."""
     try:
         from distributed import Client
+        from distributed import as_completed as finished
         from distributed.scheduler import KilledWorker
     except ImportError:
         told = f"--cluster {name} needs pip install 'mmma[cluster]'"
         raise ValueError(told) from None
     with ExitStack() as stack:
         address: Any = name
-        if name == 'slurm':
-            from dask_jobqueue import SLURMCluster
-
-            address = stack.enter_context(SLURMCluster())  # of jobqueue.yaml
-            address.scale(jobs=jobs or 1)
         try:
+            if name == 'slurm':
+                from dask_jobqueue import SLURMCluster
+
+                address = stack.enter_context(SLURMCluster())  # of jobqueue.yaml
+                address.scale(jobs=jobs or 1)
             client = stack.enter_context(Client(address))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConnectionError(
-                f'--cluster {name}: no Dask scheduler answers ({error}). Start one '
-                'with `dask scheduler`, and `dask worker ADDRESS --nthreads 1` on '
-                'each machine.'
+                f'--cluster {name}: {error}. Give the address that `dask scheduler` '
+                'prints, or slurm, whose jobs jobqueue.yaml describes: docs/clusters.md'
             ) from None
-        pool = stack.enter_context(client.get_executor(pure=False))
-        futures, again = {pool.submit(work, item): item for item in items}, []
-        for future in as_completed(futures):
-            item = futures.pop(future)
+        # What is left when something is raised is given up as the client closes.
+        futures, again = {client.submit(work, x, pure=False): x for x in items}, []
+        for future in finished(futures):
+            item = futures[future]
             try:
                 yield item, future.result()
             except KilledWorker:  # it, or one that waited beside it, killed several
                 again.append(item)
         for item in again:
             try:
-                yield item, pool.submit(work, item).result()
+                yield item, client.submit(work, item, pure=False).result()
             except KilledWorker:
                 yield item, CRASHED
 

@@ -144,9 +144,24 @@ def test_commands_use_a_cluster(cluster, video_root, tmp_path, monkeypatch):
         assert both[0] == both[1]
 
 
-def test_no_cluster_there(tmp_path, video_root, monkeypatch, capsys):
+def slow(number):
+    return square(number) if number < 0 else time.sleep(3)
+
+
+def test_an_error_ends_the_work_of_a_cluster(cluster, monkeypatch):
+    monkeypatch.setenv('MMMA_CLUSTER', cluster)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match='-1 is too small'):
+        list(map_in_processes(slow, [-1, *range(40)], 2))
+    assert time.monotonic() - began < 30  # all of it takes 60
+
+
+@pytest.mark.parametrize('name', ['tcp://127.0.0.1:9', 'here', 'x://y', 'slurm'])
+def test_no_cluster_there(name, tmp_path, video_root, monkeypatch, capsys):
     monkeypatch.setenv('MMMA_CLUSTER', '')
-    argv = [str(video_root), str(tmp_path / 'out'), '--cluster', 'tcp://127.0.0.1:9']
+    argv = [str(video_root), str(tmp_path / 'out'), '--cluster', name]
     with dask.config.set({'distributed.comm.timeouts.connect': '1s'}):
         assert main('data/pack', argv) == 2
-    assert 'no Dask scheduler answers' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f'--cluster {name}: ' in told
+    assert 'the address that `dask scheduler` prints, or slurm' in told

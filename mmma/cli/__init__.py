@@ -194,8 +194,8 @@ def _parsed(
     keep_inputs(args)
     if getattr(args, 'follow_links', False):
         os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
-    if getattr(args, 'cluster', None):
-        os.environ['MMMA_CLUSTER'] = args.cluster
+    if hasattr(args, 'cluster'):
+        os.environ['MMMA_CLUSTER'] = args.cluster or ''
     return args, module.run
 
 
