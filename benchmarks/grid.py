@@ -176,7 +176,7 @@ def table(grid: Mapping[str, Any]) -> str:
         own = found.get(key, {}).get(metric)
         return spread(own) if own else '–'
 
-    def lines(metric: str, adapted: bool, ending: str) -> Iterator[str]:
+    def lines(metric: str, adapted: bool) -> Iterator[str]:
         for title, method in rows:
             places = domains[adapted:]  # adapted to all but the source
             keys = [(title, domain, method) for domain in places]
@@ -188,7 +188,7 @@ def table(grid: Mapping[str, Any]) -> str:
                 theirs = [value(metric, *key, 'source') for key in keys]
                 shown = [f'{x} ({y})' for x, y in zip(shown, theirs, strict=True)]
             told = [f'{title}, {method}' if method else title, *shown]
-            if ending:
+            if not adapted:
                 told += [
                     value('minutes', title, 'lab', '', ''),
                     str(max(map(len, own))),
@@ -196,14 +196,14 @@ def table(grid: Mapping[str, Any]) -> str:
             yield f'| {" | ".join(told)} |'
 
     for metric, name in SHOWN.items():
-        plain = list(lines(metric, False, 'minutes'))
+        plain = list(lines(metric, False))
         if plain:
             heads = [f'{name}, SIMULATED', *domains, 'minutes of training', 'seeds']
             rule = '|:--' + '|--:' * (len(heads) - 1) + '|'
             parts.append('\n'.join([f'| {" | ".join(heads)} |', rule, *plain]))
     heads = ['Top-1 adapted (control), SIMULATED', *domains[1:]]
     rule = '|:--' + '|--:' * len(domains[1:]) + '|'
-    adapted = list(lines('action/top1', True, ''))
+    adapted = list(lines('action/top1', True))
     if adapted:
         parts.append('\n'.join([f'| {" | ".join(heads)} |', rule, *adapted]))
     return '\n\n'.join(parts)

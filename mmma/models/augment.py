@@ -8,6 +8,7 @@ box is the device's own.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class AugmentingPreprocessor(BaseDataPreprocessor):
             ``ClipErasing``, as in a pipeline.
 
     Raises:
-        ValueError: Another step.
+        ValueError: Another step, or another option of one.
     """
 
     def __init__(
@@ -46,11 +47,18 @@ class AugmentingPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__()
         self.preprocessor = MODELS.build(preprocessor)
+        self.steps = []
         for step in steps:
-            check_choice('step', step['type'], tuple(STEPS), 'augmentation on a device')
-        own = [{k: v for k, v in step.items() if k != 'type'} for step in steps]
-        kinds = [STEPS[step['type']] for step in steps]
-        self.steps = [partial(f, **o) for f, o in zip(kinds, own, strict=True)]
+            own = dict(step)
+            kind = check_choice(
+                'step', own.pop('type'), tuple(STEPS), 'augmentation on a device'
+            )
+            known = tuple(signature(STEPS[kind]).parameters)[1:]
+            for name in own:
+                check_choice('option', name, known, f'{kind} on a device')
+            if own.pop('keep_ratio', False):
+                raise ValueError(f'{kind} on a device: use keep_ratio=False.')
+            self.steps.append(partial(STEPS[kind], **own))
 
     def forward(self, data: Any, training: bool = False) -> Any:
         """The batch, changed if it is for training, as the other one gives it."""

@@ -137,6 +137,11 @@ def test_only_training_is_changed():
 def test_other_steps_are_refused():
     with pytest.raises(ValueError, match=r"step 'Normalize'.*Resize, ClipRandAugment"):
         AugmentingPreprocessor(PLAIN, [dict(type='Normalize')])
+    resize = dict(type='Resize', scale=(8, 8))
+    for more, told in ((dict(interpolation='area'), "option 'interp"), (
+        dict(keep_ratio=True), 'keep_ratio=False')):  # fmt: skip
+        with pytest.raises(ValueError, match=told):
+            AugmentingPreprocessor(PLAIN, [resize | more])
 
 
 FRAMES = ['videomae', 'gctsm', 'gctsm-tiny', 'effnetlite-tsm', 'manet', 'videoswin-t']
