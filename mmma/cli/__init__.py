@@ -76,6 +76,9 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             args, run = _parsed(command, argv)
             status = run(args) or 0
             sys.stdout.flush()
+            group = sys.modules.get('torch.distributed')
+            if group and group.is_initialized():  # its threads outlive no process
+                group.destroy_process_group()
             return status
         except BrokenPipeError:
             return _unread()
