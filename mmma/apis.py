@@ -99,16 +99,18 @@ def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> Results:
     """Metrics of anybody's scores (``rec``) or detections (``det``), without torch.
 
     Options are those of ``evaluate.py``: ``label_space``, ``body_groups``, ``subset``,
-    ``domain``, ``strict``, and fields of ``EvaluationOptions`` or ``DetectionOptions``.
+    ``domain``, ``strict``, for ``det`` also ``frames``, and fields of
+    ``EvaluationOptions`` or ``DetectionOptions``.
     """
     from mmma.evaluation import reports, rows
 
     det = check_choice('task', task, ('rec', 'det')) == 'det'
     kind = rows.DetectionOptions if det else rows.EvaluationOptions
-    own = 'subset', 'domain', 'strict', 'label_space', 'body_groups'
+    own = 'subset', 'domain', 'strict', *(('frames',) if det else ())
+    told = *own, 'label_space', 'body_groups', *kind.__dataclass_fields__
     for name in options:
-        check_choice('option', name, (*own, *kind.__dataclass_fields__))
-    kept = {k: options.pop(k) for k in own[:3] if k in options}
+        check_choice('option', name, told)
+    kept = {k: options.pop(k) for k in own if k in options}
     space, groups = (options.pop(k, None) for k in ('label_space', 'body_groups'))
     space = space and read_label_space(space).plain()
     chosen = kind(**options)

@@ -62,7 +62,9 @@ _DET = """
 --profile: also tell the kinds of errors
 --plot FILE.png (out): draw the profile
 .frame_rate
---seg-map: also frame mAP at 10 moments per second, as segment_mAP
+--frames FILE.npz (path): scores of the frames of a dense head, VIDEO@SECONDS, of which
+  frame mAP is then (default: of segments)
+--seg-map: also frame mAP of segments at 10 moments per second, as segment_mAP
 .resamples .seed .legacy"""
 _add_det = declared(_DET, DetectionOptions, resamples={'default': 0})
 
@@ -106,6 +108,7 @@ def _det_report(args: argparse.Namespace) -> dict[str, Any]:
         *(*given, options, args.subset, args.domain),
         profile=bool(args.profile or args.plot),
         segment_map=args.seg_map,
+        frames=args.frames,
         strict=args.strict,
     )
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)

@@ -37,6 +37,7 @@ from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
+    Found,
     domain_rows,
     match_levels,
     recognition_row,
@@ -50,6 +51,7 @@ from mmma.evaluation.scores import (
     first_of,
     fuse_tables,
     learn_weights,
+    read_frame_scores,
     read_scores,
     scale_notes,
     score_file,
@@ -161,12 +163,14 @@ def detection_report(
     profile: bool = False,
     segment_map: bool = False,
     strict: bool = False,
+    frames: Path | None = None,
 ) -> dict[str, Any]:
     """Metrics of detections against a ``det.json``, or a truth file of anybody.
 
     Arguments, errors and report are those of :func:`recognition_report`; ``profile``
-    adds the error profile, ``segment_map`` frame mAP at 10 per second. True segments
-    are cut to their video, as when a data root is read, but not for ``legacy``.
+    adds the error profile, ``segment_map`` frame mAP at 10 per second. Frame mAP is of
+    the score file ``frames``, if one is given. True segments are cut to their video, as
+    when a data root is read, but not for ``legacy``.
     """
     gt, info, space = _truth_file(gt, DET_FILE, label_space, body_groups)
     videos, *odd = scan_det(gt, space, of_root=False, cut=not options.legacy)
@@ -176,7 +180,13 @@ def detection_report(
     given = read_detections(pred, space, strict)
     chosen, told = _without_missing(gt, info, chosen, given.names)
     found, counts = place_detections(pred, given, videos, chosen, odd[0].items())
-    rows = domain_rows(found, chosen, space, options, info.domains)
+    scored: Found = found
+    if frames:
+        levels = {'action': found, 'body': found.relabel(space.body_of)}
+        levels = levels if space.bodies else {'action': found}
+        own = read_frame_scores(frames, space, [video.video for video in chosen])
+        scored = {**levels, 'frames': own}
+    rows = domain_rows(scored, chosen, space, options, info.domains)
     if unknown := [v.video for v in chosen if not 0 < v.duration < np.inf]:
         told = f'{len(unknown)} videos have no duration'
         tell([f'{gt}: no frame mAP, as {told}: {first_of(unknown)}'])

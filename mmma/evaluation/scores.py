@@ -148,6 +148,45 @@ def frame_table(frames: FrameScores, space: LabelSpace) -> ScoreTable:
     return ScoreTable(tuple(names), actions, bodies if bodies.size else None)
 
 
+def read_frame_scores(
+    path: str | Path, space: LabelSpace, videos: Sequence[str]
+) -> FrameScores:
+    """Scores of the frames of these videos, of a file whose clips are frames.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not a score file, a clip that is no frame, a video without frames,
+            or frames that are not evenly spaced from 0.
+    """
+    table = read_scores(path, space)
+    rows: dict[str, list[tuple[float, int]]] = {}
+    with naming(path):
+        for row, clip in enumerate(table.names):
+            name, _, time = clip.rpartition('@')
+            try:
+                rows.setdefault(name, []).append((float(time), row))
+            except ValueError:
+                told = 'as test.py --dump of a dense head writes them'
+                raise ValueError(
+                    f'clip {clip!r} is no frame: VIDEO@SECONDS, {told}'
+                ) from None
+        if missing := [name for name in videos if name not in rows]:
+            count = f'{len(missing)} of {len(videos)} videos'
+            raise ValueError(f'{count} have no frames: {first_of(missing)}')
+        columns = [own for own in (table.scores, table.body_scores) if own is not None]
+        whole, scores, rate = np.concatenate(columns, axis=1), [], 1.0
+        for name in videos:
+            times, order = np.array(sorted(rows[name])).T
+            step = times[-1] / max(len(times) - 1, 1)
+            even = step * np.arange(len(times))
+            if not np.allclose(times, even, 0, 0.1 * step + 1e-4):
+                told = 'give all, at equal distances from 0 seconds'
+                raise ValueError(f'frames of {name!r} are missing: {told}')
+            scores.append(whole[order.astype(np.int64)])
+            rate = 1 / step if step else rate
+    return FrameScores(scores, rate, videos)
+
+
 def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None:
     """Write a score file with its class names; a ``*.csv`` holds no body scores.
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 from detection_problems import metric_keys
 
@@ -125,6 +126,35 @@ def test_empty_results_are_0_and_warned(files, capsys):
     assert {report[key] for key in metric_keys()} == {0}
     assert "warning: no prediction for 'test': every AP is 0" in err
     assert '2 videos without any prediction' in err
+
+
+@pytest.mark.parametrize(
+    ('clips', 'told'),
+    [
+        (['a@0', 'a@1', 'b@0', 'b@1'], ''),
+        (['b@1', 'a@0', 'b@0', 'x@y@0'], ''),
+        (['a@0', 'a@1'], "1 of 2 videos have no frames: 'b'"),
+        (['a', 'b'], "clip 'a' is no frame: VIDEO@SECONDS"),
+        (['a@0', 'a@1', 'a@3', 'b@0'], "frames of 'a' are missing"),
+        (['a@1', 'b@0'], "frames of 'a' are missing"),
+    ],
+)
+def test_scores_of_frames(files, capsys, tmp_path, clips, told):
+    scores = np.zeros((len(clips), SPACE.num_actions))
+    scores[: len(clips) // 2, 3] = 1
+    scores[len(clips) // 2 :, 5] = 1
+    path = tmp_path / 'x.frames.npz'
+    np.savez(path, clips=clips, scores=scores)
+    given = [*files(), '--frames', str(path)]
+    if told:
+        assert main('evaluate', given)
+        assert told in capsys.readouterr().err
+        return
+    report, _ = report_of(given, capsys)
+    assert report['rows'][0]['frames']['of'] == 'frames'
+    alone = report_of(files(), capsys)[0]
+    assert report['action/mAP'] == alone['action/mAP']
+    assert report['action/frame_mAP'] != alone['action/frame_mAP']
 
 
 def test_extras(files, capsys, tmp_path):

@@ -15,6 +15,7 @@ from inference_models import RECIPES, make_checkpoint
 from pose_backends import FakeExtractor, use_fake
 from video_files import make_audio, make_video, moving_frames, spoil_packet
 
+from mmma.apis import evaluate
 from mmma.cli import _note, main
 from mmma.data.root import DataRoot
 from mmma.engine import infer
@@ -502,3 +503,13 @@ def test_a_dense_head_scores_every_frame(det_root, tmp_path, monkeypatch):
     assert seconds == pytest.approx([float(n.partition('@')[2]) for n in own], abs=1e-3)
     expected = tested.select(own).scores
     assert np.transpose(scores) == pytest.approx(expected, abs=1e-4)
+    results = json.loads((tmp_path / 'work/results.json').read_text())
+    (row,) = results['runs']
+    pred, frames = tmp_path / 'pred.json', tmp_path / 'pred.frames.npz'
+    where = {'subset': 'test', 'domain': 'street', 'resamples': 0}
+    report = evaluate('det', root, pred, frames=frames, **where)
+    assert report['rows'][0]['frames'] == row['frames']
+    for level in SPACE.levels:
+        assert report[f'{level}/frame_mAP'] == row['metrics'][f'{level}/frame_mAP']
+    segments = evaluate('det', root, pred, **where)
+    assert segments['action/frame_mAP'] != report['action/frame_mAP']
