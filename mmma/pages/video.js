@@ -191,12 +191,19 @@
     $('axis').replaceChildren(...ticks);
   }
 
-  /** The best score at each of 400 places of the view, as an area. */
-  function curve(list) {
+  /** The best score at each of 400 places of the view, as an area: of frames, if a
+      model scored them, else of instances. */
+  function curve(group, list) {
     const places = 400;
     const span = view.end - view.start;
     const best = new Float64Array(places);
-    for (const one of list) {
+    const scored = data.curves && data.curves[group];
+    for (let at = 0; scored && at < places; at += 1) {
+      const [from, to] = [at, at + 1].map((place) => (view.start + place / places * span) / duration * scored.length);
+      const first = clamp(Math.floor(from), 0, scored.length - 1);
+      best[at] = Math.max(...scored.slice(first, Math.max(first + 1, Math.ceil(to)))) / 100;
+    }
+    for (const one of scored ? [] : list) {
       if (one.end < view.start || one.start > view.end || one.state === 'rejected') continue;
       const score = one.score === null ? 1 : one.score;
       const first = clamp(Math.floor((one.start - view.start) / span * places), 0, places - 1);
@@ -214,8 +221,8 @@
     const height = 100 - 96 * threshold;
     picture.append(
       draw('path', { d: `${path}V100Z`, class: 'area' }),
-      draw('line', { x1: 0, x2: places, y1: height, y2: height, class: 'limit' }),
-    );
+      scored ? '' : draw('line', { x1: 0, x2: places, y1: height, y2: height, class: 'limit' }),
+    ); // which is of calibrated scores
     return picture;
   }
 
@@ -265,7 +272,7 @@
       bars.style.height = `${22 * (1 + Math.max(0, ...rows.map(([, row]) => row)))}px`;
       bars.append(...apart(rows).map(([one, row]) => bar(one, row)));
       const name = make('h3', {}, bdi(group), make('span', { textContent: ` ${number}` }));
-      return make('div', { className: 'lane' }, name, curve(list), bars);
+      return make('div', { className: 'lane' }, name, curve(group, list), bars);
     });
     $('groups').replaceChildren(...lanes);
     const span = view.end - view.start;

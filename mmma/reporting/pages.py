@@ -20,9 +20,9 @@ from urllib.parse import quote
 import numpy as np
 
 from mmma import __version__
-from mmma.engine.findings import PAGE_VIDEO, SCHEMA
+from mmma.engine.findings import FRAMES, PAGE_VIDEO, SCHEMA
 from mmma.files import read_json, write_file
-from mmma.foreign import called, shown
+from mmma.foreign import called, naming, shown
 from mmma.media.encode import PackOptions, pack_video
 from mmma.packets import broken_by_damage, index_video, open_container, video_stream
 from mmma.taxonomy import LabelSpace
@@ -33,6 +33,8 @@ MARK = '<!DOCTYPE html><!-- mmma page '
 OF_ALL = f'{MARK}of a folder -->'
 COPY = PackOptions(short_side=720, gop=30, crf=23)
 """Of the copy of a video that browsers do not show: for people, not for models."""
+MOST_PLACES = 20_000
+"""Of a curve of frames: 22 minutes at 15 per second whole, then the best of several."""
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.webm': 'webm'}
 _CODECS = ('h264', 'vp8', 'vp9', 'av1')
 _PIXELS = ('yuv420p', 'yuvj420p')
@@ -97,6 +99,7 @@ def write_page(
     except ValueError:  # on another drive
         link = source.as_uri()
     facts = {'link': link, 'copied': why, 'stem': Path(stem).name, 'video': stem}
+    facts |= frame_curves(folder / f'{stem}{FRAMES}', space)
     facts |= {'file': '' if private else video.name, 'private': private}
     known = json.dumps(request, sort_keys=True).encode()
     facts['identity'] = hashlib.sha256(known).hexdigest()[:16]  # edits are kept by it
@@ -121,6 +124,28 @@ def why_copied(video: Path, facts: Mapping[str, Any]) -> str:
     if abs(facts['first_frame_sec']) > 0.5 / facts['fps']:
         return f'its first frame is shown at {facts["first_frame_sec"]:.3f} s'
     return ''
+
+
+def frame_curves(file: Path, space: LabelSpace) -> dict[str, Any]:
+    """Best score of each group's actions over time, percent, of a table of frames.
+
+    There are at most MOST_PLACES, evenly spaced; without the table there is nothing.
+    """
+    if not file.is_file():
+        return {}
+    with naming(file):
+        table = np.loadtxt(file, delimiter=',', skiprows=1, ndmin=2, encoding='utf-8')
+        if table.shape[1] != 1 + space.num_actions:
+            told = f'{space.num_actions} actions, as infer.py writes them'
+            raise ValueError(f'{table.shape[1]} columns: use seconds and {told}')
+    starts = np.unique(np.linspace(0, len(table), MOST_PLACES, False).astype(int))
+    best = np.maximum.reduceat(100 * table[:, 1:], starts)
+    groups = np.array(space.body_of or [0] * space.num_actions)
+    curves = {
+        name: best[:, groups == group].max(axis=1, initial=0).round().astype(int)
+        for group, name in enumerate([*space.bodies] or ['actions'])
+    }
+    return {'curves': {name: own.tolist() for name, own in curves.items()}}
 
 
 def page_data(

@@ -20,7 +20,7 @@ from zlib import crc32
 
 from mmma.convert.events import Recording
 from mmma.convert.spreadsheets import SAVED, read_csv
-from mmma.engine.findings import PAGE_VIDEO, SCHEMA
+from mmma.engine.findings import FRAMES, PAGE_VIDEO, SCHEMA
 from mmma.files import draft, read_json
 from mmma.foreign import first_line, short, shown
 from mmma.media.encode import pack_video
@@ -134,6 +134,8 @@ class PageServer(ThreadingTCPServer):
         try:
             if content['video']['frames'] != told['frames']:
                 raise ValueError(f'{file} is of another video: move it away')
+            if self.found(number):
+                facts |= pages.frame_curves(file.with_suffix(FRAMES), self.space)
             data = pages.page_data(content, facts, self.space, video)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f'{file}: no JSON of infer.py: {error!r}') from None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from page_files import HOSTILE, answer, look_at_nothing
 from video_files import make_click, make_video, moving_frames
@@ -14,13 +15,16 @@ from mmma.engine.findings import find_videos, write_findings
 from mmma.packets import index_video
 from mmma.reporting.pages import (
     MARK,
+    MOST_PLACES,
     PARTS,
     embedded,
+    frame_curves,
     page_path,
     why_copied,
     write_index,
     write_page,
 )
+from mmma.structures.segments import FrameScores
 from mmma.taxonomy import load_label_space
 
 
@@ -50,6 +54,31 @@ def test_a_page_has_what_was_found(tmp_path):
     assert not re.search(r'(src|href)="(?!data:,|#)', text)  # nothing is loaded
     assert "default-src 'none'" in text
     assert not list(page.parent.glob('*.mp4'))  # the video stays where it is
+
+
+def test_scores_of_frames_are_the_curves_of_groups(tmp_path):
+    page, video, space = look_at_nothing(tmp_path)
+    assert 'curves' not in read(page)[1]
+    scores = np.random.default_rng(0).random((50_000, space.num_actions))
+    scores = scores.astype(np.float32)
+    frames = FrameScores([scores], 15.0), space
+    scored = replace(answer(video, space), frames=frames)
+    content = json.loads(page.with_suffix('.json').read_text())
+    facts = {'request': content['request'], 'top_k': 5, 'path': str(video)}
+    write_findings(page.parent, 'one', [scored], facts)
+    curves = read(write_page(page.parent, 'one', video, space))[1]['curves']
+    assert list(curves) == list(space.bodies)
+    for group, curve in enumerate(curves.values()):
+        own = scores[:, np.equal(space.body_of, group)].max(axis=1)
+        assert len(curve) == MOST_PLACES
+        assert max(curve) == round(100 * own.max())
+        assert curve[-1] == round(100 * own[-3:].max())
+    bad = page.with_name('one.frames.csv')
+    bad.write_text('seconds,a\n0,1\n')
+    with pytest.raises(ValueError, match=r'one\.frames\.csv: .*82 actions'):
+        write_page(page.parent, 'one', video, space)
+    alone = load_label_space({'name': 'x', 'actions': [{'name': 'a'}]})
+    assert frame_curves(bad, alone) == {'curves': {'actions': [100]}}
 
 
 def test_what_others_wrote_is_data(tmp_path):

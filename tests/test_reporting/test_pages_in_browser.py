@@ -17,7 +17,7 @@ from mmma.cli import main
 from mmma.convert.events import read_recordings
 from mmma.data.root import read_root
 from mmma.packets import index_video
-from mmma.reporting.pages import write_index
+from mmma.reporting.pages import write_index, write_page
 from mmma.taxonomy import load_label_space
 
 playwright = pytest.importorskip('playwright.sync_api')
@@ -78,6 +78,24 @@ def wait(page, condition):
 def ready(page):
     wait(page, 'document.getElementById("video").readyState > 1')
     return page
+
+
+def test_curves_of_frames(visit, tmp_path):
+    path, video, space = look_at_nothing(tmp_path)
+    assert ready(visit(path)).locator('.lane .limit').count() == 7
+    rows = [f'{i / 15:.3f}' + ',0' * 81 + f',{i / 4}' for i in range(5)]
+    head = ','.join(['seconds', *space.actions])
+    path.with_name('one.frames.csv').write_text('\n'.join([head, *rows]))
+    write_page(path.parent, 'one', video, space)
+    page = ready(visit(path))
+    assert page.locator('.lane .limit').count() == 0  # it is of other scores
+    *flat, last = page.locator('.lane .area').evaluate_all(
+        """all => all.map((one) => one.getAttribute('d').match(/V[0-9.]+/g)
+            .map((height) => +height.slice(1)))"""
+    )
+    assert {height for own in flat for height in own} == {100}
+    steps = [100, 76, 52, 28, 4]  # 80 of 400 places each, 96 of 100 high
+    assert last == [height for height in steps for _ in range(80)] + [100]
 
 
 def test_hostile_texts_fit_and_do_nothing(visit, tmp_path):
