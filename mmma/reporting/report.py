@@ -96,17 +96,20 @@ class Plot:
             return plots.save(figure, path)
         for i, label in enumerate(labels):
             value, low, top = numbers[i].T
-            color, told = _COLORS[i % len(_COLORS)], plots.plain(label)
+            again, shade = divmod(i, len(_COLORS))  # colours come again, marked
+            color, told = _COLORS[shade], plots.plain(label)
             told = {'label': textwrap.fill(told, 48)}
             aside = (i + 0.5) / many - 0.5
             ends = np.maximum((value - low, top - value), 0)  # rounded numbers
             if kind == 'lines':  # intervals stand side by side
                 aside *= 0.012 * many * np.ptp(names) * ~np.isnan(numbers[..., 1]).all()
                 told |= {'yerr': ends, 'elinewidth': 0.8, 'capsize': 1.5}
-                axes.errorbar(names + aside, value, fmt='o-', ms=3, color=color, **told)
+                told |= {'ls': ('-', '--', ':')[again % 3], 'color': color}
+                axes.errorbar(names + aside, value, marker='o', ms=3, **told)
                 continue
             at = np.arange(len(names)) + 0.84 * aside
             told |= {'xerr': ends, 'ecolor': ink}
+            told |= {'hatch': ('', '///', '...')[again % 3]}
             axes.barh(at, value, 0.75 / many, color=self.colors or color, **told)
         if kind == 'bars':
             axes.set_yticks(range(len(names)), map(plots.plain, names))
