@@ -11,10 +11,12 @@ import copy
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,10 +53,47 @@ def install() -> None:
     """Apply every repair that is needed; calling it again changes nothing."""
     for message in _TABLE['noise']:
         warnings.filterwarnings('ignore', message=message)
-    for repair in REPAIRS:
-        if repair.needed():
-            repair.apply()
-            repair.active = True
+    with _standing_in():
+        for repair in REPAIRS:
+            if repair.needed():
+                repair.apply()
+                repair.active = True
+        for module in _TABLE['importers']:
+            importlib.import_module(module)
+
+
+class _StandIn(types.ModuleType):
+    """A module that is not imported before something of it is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def later(cls: type, *args: Any, **kwargs: Any) -> Any:
+            if cls is not own:  # a class of upstream's that is based on it
+                raise RuntimeError(f'{cls.__name__}: {_TABLE["alone"]}')
+            found = importlib.import_module(self.__name__)
+            return getattr(found, name)(*args, **kwargs)
+
+        own = type(name, (), {'__new__': later})
+        return own
+
+
+@contextmanager
+def _standing_in() -> Iterator[None]:
+    """Spare one process what upstream imports for many, which takes half a start."""
+    several = {'RANK', 'SLURM_PROCID'} & os.environ.keys()
+    names = [] if several else [n for n in _TABLE['later'] if n not in sys.modules]
+    stand_ins = {name: _StandIn(name) for name in names}
+    for name, module in stand_ins.items():
+        module.__path__ = []
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 def _lacks(module: str) -> bool:
@@ -216,6 +255,33 @@ def _open_whole(file: str, mode: str) -> Any:
     return atomic_write(Path(file), mode)
 
 
+def _draws_at_once() -> bool:
+    from mmengine.visualization import Visualizer
+
+    return Visualizer.set_image is not _set_image
+
+
+def _draw_when_asked() -> None:
+    from mmengine.visualization import Visualizer
+
+    def not_yet(self: Any, options: Any) -> Any:
+        return None, types.SimpleNamespace(get_dpi=lambda: None), None
+
+    _FIGURE.update(figure=Visualizer._initialize_fig, image=Visualizer.set_image)
+    Visualizer._initialize_fig, Visualizer.set_image = not_yet, _set_image
+
+
+_FIGURE: dict[str, Callable[..., Any]] = {}  # of upstream's visualizer
+
+
+def _set_image(self: Any, image: Any) -> None:
+    if self.ax_save is None:
+        canvas, figure, axes = _FIGURE['figure'](self, self.fig_save_cfg)
+        self.fig_save_canvas, self.fig_save, self.ax_save = canvas, figure, axes
+        self.dpi = figure.get_dpi()
+    _FIGURE['image'](self, image)
+
+
 def _element() -> Any:
     return importlib.import_module('mmengine.structures').BaseDataElement
 
@@ -267,6 +333,7 @@ _STEPS: dict[str, tuple[Callable[[], bool], Callable[[], Any]]] = {
     'pkg_resources': (_uses_pkg_resources, _replace_package_lookup),
     'weights_only': (_loads_code, _load_weights_only),
     'open': (_writes_in_place, _write_whole),
+    'figure': (_draws_at_once, _draw_when_asked),
     'to': (
         lambda: _element().to is not _moved,
         lambda: setattr(_element(), 'to', _moved),

@@ -1,6 +1,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,13 @@ def undo_weights_only(monkeypatch):
     monkeypatch.setattr(checkpoint, 'load_url', torch.hub.load_state_dict_from_url)
 
 
+def undo_figure(monkeypatch):
+    from mmengine.visualization import Visualizer
+
+    for name, key in (('_initialize_fig', 'figure'), ('set_image', 'image')):
+        monkeypatch.setattr(Visualizer, name, compat._FIGURE[key])
+
+
 def undo_dist(monkeypatch):
     from mmengine.dist import utils
 
@@ -73,6 +81,7 @@ UNDO = {
     'pkg_resources': undo_package_lookup,
     'weights_only': undo_weights_only,
     'open': undo_open,
+    'figure': undo_figure,
     'to': lambda m: m.setattr(BaseDataElement, 'to', lambda *_: None),
     'numpy.Inf': lambda m: m.delattr(np, 'Inf', raising=False),
     'numpy.trapz': lambda m: m.delattr(np, 'trapz', raising=False),
@@ -138,6 +147,17 @@ def writes_whole():
         )  # fmt: skip
 
 
+def draws_when_asked():
+    from mmengine.visualization import Visualizer
+
+    plain = Visualizer()
+    assert plain.ax_save is None
+    plain.set_image(np.zeros((8, 9, 3), np.uint8))
+    plain.draw_circles(torch.tensor([4, 4]), torch.tensor([2]), face_colors='w')
+    image = plain.get_image()
+    return image.shape == (8, 9, 3) and image.any() and not image.all()
+
+
 def moves_tensors_alone():
     sample = BaseDataElement(metainfo={'names': ['a']}, x=torch.ones(1), n=[1])
     sample.y = BaseDataElement(z=torch.ones(1))
@@ -177,6 +197,7 @@ USE = {
     'pkg_resources': uses_package_lookup,
     'weights_only': uses_weights_only,
     'open': writes_whole,
+    'figure': draws_when_asked,
     'to': moves_tensors_alone,
     'numpy.Inf': lambda: np.Inf == float('inf'),
     'numpy.trapz': uses_trapz,
@@ -203,6 +224,45 @@ def test_install_twice_changes_nothing():
     before = [repair.active for repair in compat.REPAIRS]
     compat.install()
     assert [repair.active for repair in compat.REPAIRS] == before
+
+
+SLOW = 'scipy.stats', 'scipy.optimize', 'sympy', 'matplotlib', 'torch.distributed.fsdp'
+ALONE = f"""
+import sys
+from mmma import registry
+import mmma.engine.test, mmma.engine.train
+print([name for name in {SLOW} if name in sys.modules])
+from mmaction.datasets.transforms.pose_transforms import get_mode
+print(get_mode([3, 5, 5])[0][0])
+from torch.distributed.fsdp import FullyShardedDataParallel as Torchs
+from mmengine.model import MMFullyShardedDataParallel as Theirs
+print(issubclass(Theirs, Torchs))
+try:
+    Theirs(1)
+except RuntimeError as error:
+    print(error)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize('rank', [{}, {'RANK': '0'}], ids=['one', 'several'])
+def test_one_process_imports_what_it_uses(rank):
+    done = subprocess.run(
+        [sys.executable, '-c', ALONE],
+        capture_output=True, text=True, env={**os.environ, **rank},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    slow, mode, theirs, told = done.stdout.splitlines()
+    assert mode == '5'
+    if rank:
+        assert 'torch.distributed.fsdp' in slow
+        assert theirs == 'True'
+        assert 'torchrun' not in told
+    else:
+        assert slow == '[]'
+        assert theirs == 'False'
+        assert 'torchrun' in told
 
 
 def test_upstream_imports_quietly():

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit
 
 from mmma.evaluation.detection import match_detections
@@ -45,6 +44,8 @@ def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
 
 def fit_temperature(probabilities: FloatArray, labels: NDArray[Any]) -> float:
     """Temperature, 0.05 to 20, of least negative log-likelihood of (N,) labels."""
+    from scipy.optimize import minimize_scalar  # takes long to load
+
     rows, among = np.arange(len(labels)), np.log([0.05, 20])
 
     def loss(log: float) -> Any:
@@ -70,6 +71,8 @@ def softened(
 
 def fit_curve(scores: FloatArray, hits: BoolArray) -> list[float]:
     """Slope and shift of the logits of (n,) scores, by Platt's smoothed targets."""
+    from scipy.optimize import minimize
+
     logits, right = _logits(scores), hits.sum()
     targets = np.where(hits, (right + 1) / (right + 2), 1 / (len(hits) - right + 2))
 
