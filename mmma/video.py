@@ -157,10 +157,13 @@ class PyAVReader(VideoReader):
         return self.walk_over(np.arange(first, stop))
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        images = np.empty((len(wanted), *self.upright.size[::-1], 3), np.uint8)
+        images = None
         for place, frame in enumerate(self.walk_over(wanted)):
+            if images is None:
+                images = np.empty((len(wanted), *self.upright.size[::-1], 3), np.uint8)
             images[place] = self.upright(frame)
-        return images
+        shape = (0, *self.upright.size[::-1], 3)
+        return np.empty(shape, np.uint8) if images is None else images
 
     def walk_over(self, wanted: np.ndarray) -> Iterator[Any]:
         """Frames of ascending numbers, as :meth:`walk` gives them."""
@@ -168,10 +171,12 @@ class PyAVReader(VideoReader):
         done, reason = 0, ''
         try:
             with broken_by_damage(self.path):
-                _ = self.upright  # it seeks
+                _ = self._index.common or self.upright  # it seeks
                 for number, frame in find(wanted) if len(wanted) else ():
                     if number != wanted[done]:
                         break
+                    if 'upright' not in vars(self):  # all frames are alike
+                        self.upright = Upright(self._stream, frame)
                     if frame.is_corrupt:
                         text = 'damaged frames are shown as the decoder mends them'
                         warnings.warn(f'{self.path}: {text}', stacklevel=2)
@@ -188,8 +193,9 @@ class PyAVReader(VideoReader):
         stamps = index.pts[wanted]
         keys = np.searchsorted(index.key_pts, stamps, side='right') - 1
         keys = np.maximum(keys, 0)
-        if wanted[-1] - wanted[0] < len(wanted):  # in a row: seek once
-            keys[:] = keys[0]
+        # Decoding goes on into the next group sooner than a seek finds it.
+        ahead = np.diff(keys, prepend=keys[0]) > 1
+        keys = keys[np.maximum.accumulate(np.where(ahead, np.arange(len(keys)), 0))]
         for key in np.unique(keys):
             chosen = keys == key
             pairs = zip(stamps[chosen].tolist(), wanted[chosen].tolist(), strict=True)
