@@ -1,8 +1,14 @@
-"""Decoding of clips: every installed reader, on one root or two (as packed)."""
+"""Clips from disk, one process, one thread: readers, or whole training samples.
+
+``readers``: every installed one, on one root or more. ``samples``: 16 frames to what a
+batch is made of, ours on our packed file, MMAction2's own transforms on the file packed
+the usual way (short side 256, x264's defaults) and on ours, and decoding alone.
+"""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'data roots, the first is compared with; without any, a clip of the size of '
         'the published ones is drawn, and packed'
     )
-    add('roots', metavar='ROOT', nargs='*', type=Path, help=text)
+    add('what', choices=('readers', 'samples'), nargs='?', default='readers')
+    add('--roots', metavar='ROOT', nargs='*', type=Path, help=text)
     add('--clips', type=count, default=16, help='spread over rec.csv')
     add('--frames', type=count, default=16, help='of a clip, uniform')
     add('--rounds', type=count, default=3, help='that are timed')
@@ -37,11 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Every reader on every root; each decodes with one thread.
+    """Time of a clip, of readers or of samples.
 
     Raises:
         ValueError: A reader that is not there, or no clip whose video all roots have.
     """
+    if args.what == 'samples':
+        return measure_samples(args)
     readers = [check_backend(reader) for reader in args.readers or available_backends()]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +66,137 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for row in rows:
         row['frames per s'] = 1000 * args.frames / row['median ms']
     return {'clips': number, 'frames': args.frames, 'threads': 1, 'rows': rows}
+
+
+CONFIG = 'configs/recog/videomae_mma82_indomain.py'
+RESIZED = [
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+]
+THEIRS = [
+    dict(type='DecordInit', num_threads=1),
+    dict(type='UniformSample', clip_len=16),
+    dict(type='DecordDecode'),
+    *RESIZED,
+    dict(type='PackActionInputs'),
+]
+PLAIN = [
+    dict(type='OpenVideo'),
+    dict(type='UniformFrames', clip_len=16),
+    dict(type='DecodeFrames'),
+    *RESIZED,
+    dict(type='PackClip'),
+]
+
+
+def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
+    """Samples of the clips of a raw root, packed by us and the usual way."""
+    import cv2
+    import torch
+    from mmengine.config import Config
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    from mmma.models.augment import augment_on_device
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        usual, own = Path(folder, 'usual'), Path(folder, 'own')
+        raw = args.roots[0] if args.roots else make_roots(Path(folder))[0]
+        pack_root(DataRoot(raw), own, PackOptions(), workers=0)
+        for file in sorted(Path(raw, 'videos').glob('**/*.mp4')):
+            pack_as_usual(file, usual / file.relative_to(raw))
+        shutil.copytree(raw, usual, dirs_exist_ok=True, ignore=_videos)
+        roots = {'raw': raw, 'usual': usual, 'ours': own}
+        files = dict(
+            zip(roots, shared_clips([*roots.values()], args.clips), strict=True)
+        )
+        sizes = {k: sum(f.stat().st_size for f in own) for k, own in files.items()}
+        init_default_scope('mmma')
+        cfg = Config.fromfile(Path(__file__).parents[1] / CONFIG)
+        whole = cfg.train_dataloader.dataset.pipeline.copy()
+        augment_on_device(cfg)
+        device = cfg.train_dataloader.dataset.pipeline
+        told = [
+            ('MMAction2, no augmentation', 'usual', THEIRS),
+            ('ours, augmentation on the device', 'ours', device),
+            ('ours, augmentation on the CPU', 'ours', whole),
+            ('ours, no augmentation', 'ours', PLAIN),
+            ('MMAction2, no augmentation', 'ours', THEIRS),
+            ('ours, no augmentation', 'raw', PLAIN),
+            ('MMAction2, no augmentation', 'raw', THEIRS),
+        ]
+        cases = [
+            Case(
+                {'sample': name, 'file': root},
+                load(files[root], Compose(pipeline), roots[root]),
+            )
+            for name, root, pipeline in told
+        ]
+        for name, root in (('decoding alone', 'ours'), ('decoding alone', 'raw')):
+            cases.append(Case({'sample': name, 'file': root}, walk(files[root])))
+        number = len(files['raw'])
+        rows = time_cases(cases, args.rounds, per=number)
+    return {'clips': number, 'bytes': sizes, 'threads': 1, 'rows': rows}
+
+
+def _videos(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith('.mp4')]
+
+
+def load(files: list[Path], pipeline: Any, root: Path) -> Callable[[], None]:
+    """A step that makes a sample of each file."""
+
+    def step() -> None:
+        np.random.seed(0)
+        for file in files:
+            known = dict(
+                filename=str(file), data_root=str(root), label=0, start_index=0
+            )
+            pipeline(dict(known, modality='RGB', label=0, start_index=0))
+
+    return step
+
+
+def walk(files: list[Path]) -> Callable[[], None]:
+    """A step that decodes 16 random frames of each file to YUV, its packets known."""
+    from mmma.packets import index_video
+    from mmma.video import PyAVReader
+
+    known = [index_video(file) for file in files]
+
+    def step() -> None:
+        rng = np.random.default_rng(0)
+        for file, index in zip(files, known, strict=True):
+            places = (np.arange(16) + rng.random(16)) * len(index.pts) / 16
+            reader = PyAVReader(file, index)
+            for _ in reader.walk_over(np.unique(places.astype(int))):
+                pass
+            reader.close()
+
+    return step
+
+
+def pack_as_usual(source: Path, target: Path, short_side: int = 256) -> None:
+    """As ``ffmpeg -vf scale`` with x264's defaults: what users of MMAction2 have."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(source)) as old, av.open(str(target), 'w') as new:
+        video = old.streams.video[0]
+        scale = short_side / min(video.width, video.height)
+        stream = new.add_stream('libx264', rate=video.average_rate)
+        stream.width = 2 * round(video.width * scale / 2)
+        stream.height = 2 * round(video.height * scale / 2)
+        stream.pix_fmt = 'yuv420p'
+        kind = dict(format='yuv420p', interpolation='BICUBIC')
+        for frame in old.decode(video):
+            small = frame.reformat(stream.width, stream.height, **kind)
+            small.pict_type = 0
+            new.mux(stream.encode(small))
+        new.mux(stream.encode(None))
 
 
 def shared_clips(roots: list[Path], most: int) -> list[list[Path]]:

@@ -1,9 +1,11 @@
 """What the packets of a video file tell before decoding: its frames and their times."""
 
+import contextlib
 import functools
+import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,6 +52,8 @@ _PIXEL_FORMATS = (
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+JOURNAL_FILE = 'packing.jsonl'
+"""Of a packed root: a record of each video."""
 _MOST_DAYS = 2  # of a file; whoever goes through its time step by step comes to an end
 _JUMP_SEC = 1  # back: no frames that change places, but recordings behind each other
 _PARTS = 16  # of a unit of time, for frames that share a stamp
@@ -100,6 +104,62 @@ class VideoIndex:
         known = dict(frames=frames, fps=frames / duration_sec)
         first_sec = float(self.pts[0] * self.time_base)
         return {**known, 'duration_sec': duration_sec, 'first_frame_sec': first_sec}
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values of a ``common`` one: stamps as steps and how often they come."""
+        steps = np.diff(self.pts)
+        starts = np.flatnonzero(np.diff(steps, prepend=-1))
+        runs = [steps[starts], np.diff(starts, append=len(steps))]
+        keys = [np.searchsorted(self.pts, self.key_pts), self.key_dts]
+        found = {'first': int(self.pts[0]), 'last_sec': self.last_sec}
+        found['unit'] = [self.time_base.numerator, self.time_base.denominator]
+        return found | {
+            'steps': np.transpose(runs).tolist(),
+            'keys': np.transpose(keys).tolist(),
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> 'VideoIndex':
+        """What :meth:`as_record` is of."""
+        steps, often = np.array(record['steps'], np.int64).reshape(-1, 2).T
+        pts = np.cumsum(np.append(record['first'], np.repeat(steps, often)))
+        places, dts = np.array(record['keys'], np.int64).reshape(-1, 2).T
+        unit = Fraction(*record['unit'])
+        return cls(pts, pts[places], dts, unit, record['last_sec'], True, True)
+
+
+def packed_index(root: str | os.PathLike[str], path: str) -> VideoIndex | None:
+    """Index of a video of a packed root as its journal keeps it, if it is of this file.
+
+    It is the one of :func:`index_video`, without reading the file.
+    """
+    journal = Path(root, JOURNAL_FILE)
+    state = journal.stat().st_mtime_ns if journal.is_file() else 0
+    size, text = _journal(str(journal), state).get(
+        os.path.relpath(path, root), (-1, '')
+    )
+    if size < 0 or os.path.getsize(path) != size:
+        return None
+    with contextlib.suppress(*_ODD):
+        record = json.loads(text)
+        if sum(often for _, often in record['steps']) < size:
+            return VideoIndex.of_record(record)
+    return None
+
+
+_ODD = ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError
+"""What comes of a record that somebody changed; the file itself is read then."""
+
+
+@functools.lru_cache(4)
+def _journal(path: str, state: int) -> dict[str, tuple[int, str]]:
+    """By packed path: bytes, and the record of the index, of those that have one."""
+    found = {}
+    for line in Path(path).read_text('utf-8').splitlines() if state else ():
+        with contextlib.suppress(*_ODD):
+            record = json.loads(line)
+            found[record['packed']] = record['bytes'], json.dumps(record['index'])
+    return found
 
 
 def index_video(path: str | os.PathLike[str]) -> VideoIndex:

@@ -111,10 +111,11 @@ class Upright:
         """(H, W, 3) uint8 RGB of a frame."""
         swapped = orientation(frame)[0]
         wanted = self.size[:: -1 if swapped else 1]
-        kind = {}
+        kind: dict[str, Any] = {'format': 'rgb24', 'threads': 1}  # else one per core
         if (frame.width, frame.height) != wanted:
-            kind = {'width': wanted[0], 'height': wanted[1], 'interpolation': 'BICUBIC'}
+            kind |= {'width': wanted[0], 'height': wanted[1]}
+            kind['interpolation'] = 'BICUBIC'
         if (frame.width, frame.height) != self.coded:
             warnings.warn(f'{self._name}: {CHANGES}: {self.size}', stacklevel=2)
-        image = self._converter.reformat(frame, format='rgb24', **kind).to_ndarray()
+        image = self._converter.reformat(frame, **kind).to_ndarray()
         return turn_upright(image, frame)

@@ -85,6 +85,11 @@ class VideoReader(ABC):
 
         Raises ValueError where there is none of a number, BrokenVideoError of damage.
         """
+        found = self.list_frames(indices)
+        return np.stack(found) if found else np.empty((0, *self._shape), np.uint8)
+
+    def list_frames(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        """The same as n arrays (H, W, 3), which spares a copy of all of them."""
         wanted = np.asarray(indices, np.int64).reshape(-1)
         bad = wanted[(wanted < 0) | (wanted >= self.num_frames)]
         if len(bad):
@@ -93,9 +98,13 @@ class VideoReader(ABC):
                 f'{self.num_frames - 1}'
             )
         unique, places = np.unique(wanted, return_inverse=True)
-        frames = self._decode(unique)
-        in_order = len(unique) == len(wanted) and (places[:-1] < places[1:]).all()
-        return frames if in_order else frames[places.reshape(-1)]
+        frames, rows = self._decode(unique), places.reshape(-1).tolist()
+        # One that is asked for again is an array of its own: transforms work in place.
+        last = {row: place for place, row in enumerate(rows)}
+        return [
+            frames[row] if last[row] == place else frames[row].copy()
+            for place, row in enumerate(rows)
+        ]
 
     @abstractmethod
     def close(self) -> None:
@@ -108,8 +117,8 @@ class VideoReader(ABC):
         self.close()
 
     @abstractmethod
-    def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        """Frames of ascending, distinct, existing numbers: (n, H, W, 3) uint8 RGB."""
+    def _decode(self, wanted: np.ndarray) -> Sequence[np.ndarray]:
+        """Frames of ascending, distinct, existing numbers: (H, W, 3) uint8 RGB."""
 
 
 class PyAVReader(VideoReader):
@@ -156,14 +165,8 @@ class PyAVReader(VideoReader):
         stop = self.num_frames if stop is None else stop
         return self.walk_over(np.arange(first, stop))
 
-    def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        images = None
-        for place, frame in enumerate(self.walk_over(wanted)):
-            if images is None:
-                images = np.empty((len(wanted), *self.upright.size[::-1], 3), np.uint8)
-            images[place] = self.upright(frame)
-        shape = (0, *self.upright.size[::-1], 3)
-        return np.empty(shape, np.uint8) if images is None else images
+    def _decode(self, wanted: np.ndarray) -> Sequence[np.ndarray]:
+        return [self.upright(frame) for frame in self.walk_over(wanted)]
 
     def walk_over(self, wanted: np.ndarray) -> Iterator[Any]:
         """Frames of ascending numbers, as :meth:`walk` gives them."""
@@ -273,12 +276,12 @@ class DecordReader(VideoReader):
         """Free the decoder and its queue of frames."""
         self._reader = None
 
-    def _decode(self, wanted: np.ndarray) -> np.ndarray:
+    def _decode(self, wanted: np.ndarray) -> Sequence[np.ndarray]:
         try:
-            return self._reader.get_batch(wanted.tolist()).asnumpy()
+            return list(self._reader.get_batch(wanted.tolist()).asnumpy())
         except self._error:  # PyAV knows: it reads the frames, or says what is wrong
             with PyAVReader(self.path, self._index) as other:
-                return other.get_frames(wanted)
+                return other.list_frames(wanted)
 
 
 @functools.cache
@@ -305,8 +308,14 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def open_video(path: str | os.PathLike[str], reader: str = 'auto') -> VideoReader:
+def open_video(
+    path: str | os.PathLike[str],
+    reader: str = 'auto',
+    index: VideoIndex | None = None,
+) -> VideoReader:
     """Open a video; frames and times are the same for both readers.
+
+    Its packets are read first, unless its ``index`` is known.
 
     ``auto`` is PyAV: it took 0.25 to 0.9 of decord's time for 8 or 16 frames of a clip,
     0.1 to 0.25 for a window of an hour of video, which decord reads in full to open it.
@@ -316,7 +325,7 @@ def open_video(path: str | os.PathLike[str], reader: str = 'auto') -> VideoReade
     Raises as :func:`check_backend` and :func:`index_video`.
     """
     backend = check_backend(reader)
-    index = index_video(path)
+    index = index or index_video(path)
     if backend == 'decord' and index.common:
         try:
             return DecordReader(path, index)

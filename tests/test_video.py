@@ -120,6 +120,19 @@ def test_few_frames_are_those_of_a_full_decode(tmp_path, suffix, options):
             np.testing.assert_array_equal(video.get_frames(wanted), everything[wanted])
 
 
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_no_two_of_the_frames_are_one_array(tmp_path, backend):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(6))
+    with open_video(path, backend) as video:
+        several = video.list_frames([3, 1, 3, 3, 0])
+        whole = video.get_frames([3, 1, 3, 3, 0])
+        assert video.get_frames([]).shape == (0, video.height, video.width, 3)
+    np.testing.assert_array_equal(np.stack(several), whole)
+    for frame in several:
+        frame[:] += 1  # each once
+    np.testing.assert_array_equal(np.stack(several), whole + 1)
+
+
 def test_frames_that_nothing_needs_are_not_decoded(tmp_path):
     path = make_video(tmp_path / 'v.mp4', moving_frames(40))
     with open_container(path) as container:

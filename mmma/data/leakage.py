@@ -284,9 +284,8 @@ def _marks_of(shard: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
 
 def _cells(frame: object, shrink: object) -> np.ndarray:
     """(16, 16) float16 mean brightness."""
-    small = shrink.reformat(
-        frame, width=_SIDE, height=_SIDE, format='gray', interpolation='AREA'
-    ).to_ndarray()
+    how = {'format': 'gray', 'interpolation': 'AREA', 'threads': 1}
+    small = shrink.reformat(frame, width=_SIDE, height=_SIDE, **how).to_ndarray()
     share = _SIDE // CELLS
     cells = small.reshape(CELLS, share, CELLS, share).mean((1, 3))
     return turn_upright(cells, frame).astype(np.float16)

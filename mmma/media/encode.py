@@ -21,7 +21,8 @@ from mmma.video import PyAVReader
 
 LARGEST, LEFT, RIGHT = RULES = ('largest', 'left', 'right')
 PRESET, TUNE, SCALER = 'fast', 'fastdecode', 'bicubic'
-X264 = {'preset': PRESET, 'tune': TUNE, 'threads': '1', 'bf': '3', 'b-pyramid': 'none'}
+X264 = {'preset': PRESET, 'tune': TUNE, 'threads': '1', 'bf': '3', 'refs': '1'}
+X264 |= dict.fromkeys(('b-pyramid', 'partitions'), 'none')
 X264 |= dict.fromkeys(('sc_threshold', 'b_strategy', 'mbtree', 'a53cc'), '0')
 """Three of four frames are B-frames that no other frame refers to: those that are not
 asked for are not decoded. docs/benchmarks.md has what was measured. The macroblock tree
@@ -59,7 +60,7 @@ class PackOptions:
     """
 
     short_side: int = 256
-    gop: int = 32
+    gop: int = 64
     crf: int = 20
     crop: str = 'none'
     margin: float = 0.15
@@ -243,8 +244,9 @@ def pack_video(
     Returns:
         ``frames``; ``picture``, width and height of the upright source; ``crop``, left,
         top, width and height of what was kept of it; ``size``, width and height of the
-        packed video; ``bytes``; ``pixels``, where they were not square, and ``scaled``,
-        frames that had another size than the first, where there were any.
+        packed video; ``bytes``; its ``index``, as ``VideoIndex.as_record`` tells it;
+        ``pixels``, where they were not square, and ``scaled``, frames that had another
+        size than the first, where there were any.
 
     Raises:
         FileNotFoundError: There is no such source.
@@ -266,6 +268,8 @@ def pack_video(
             encode(part, frames, size, times, options, '', heard if sound else None)
             verify(part, times, size)
             written = part.stat().st_size
+            if (index := index_video(part)).common:
+                made['index'] = index.as_record()
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
     return {'frames': len(chosen), **made, 'bytes': written}

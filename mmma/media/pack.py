@@ -51,13 +51,13 @@ from mmma.media.encode import (
     part_box,
     seen_box,
 )
+from mmma.packets import JOURNAL_FILE
 from mmma.processes import map_in_processes, usable_cores
 
 MEASURED = 4
 """Videos that are packed before disk and time are estimated."""
 _RESERVE = 1.1  # the few that were measured may be smaller than most
 _LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
-JOURNAL_FILE = 'packing.jsonl'
 _PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
 _store = functools.cache(SkeletonStore)
 Row = tuple[str, str, str, Span | None]

@@ -26,7 +26,7 @@ from mmma.video import open_video
 def test_what_is_recorded():
     plain = PackOptions().as_dict()
     assert plain == {
-        'codec': 'h264', 'short_side': 256, 'gop': 32, 'crf': 20,
+        'codec': 'h264', 'short_side': 256, 'gop': 64, 'crf': 20,
         'preset': 'fast fastdecode', 'scaler': 'bicubic', 'crop': 'none',
     }  # fmt: skip
     cropped = PackOptions(crop='person', person='left').as_dict()

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +30,7 @@ from mmma.media.pack import (
     pack_root,
     packed_path,
 )
+from mmma.packets import VideoIndex, index_video, packed_index
 
 
 def test_only_paths_change(det_root, tmp_path):
@@ -99,6 +101,29 @@ def test_a_packed_root_is_whole_and_says_so(root, tmp_path):
     assert (first['path'], first['frames']) == ('videos/0.mp4', 12)
     pack(root, tmp_path / 'again', workers=2)
     assert contents(tmp_path / 'again') == contents(tmp_path / 'out')
+
+
+def test_the_journal_keeps_what_packets_tell(root, tmp_path):
+    out = tmp_path / 'out'
+    pack(root, out)
+    files = sorted(map(str, out.rglob('*.mp4')))
+    assert len(files) > 3
+    for file in files:
+        kept, read = packed_index(out, file), index_video(file)
+        for name in VideoIndex.__dataclass_fields__:
+            assert np.array_equal(getattr(kept, name), getattr(read, name)), name
+    assert packed_index(root, files[0]) is None
+    lines = (out / JOURNAL_FILE).read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if Path(files[0]).name in line)
+    record = json.loads(lines[first])
+    huge = {**record['index'], 'steps': [[1, 10**12]]}
+    for index in (huge, {**record['index'], 'unit': [1, 0]}, [], None):
+        lines[first] = json.dumps(record | {'index': index})
+        (out / JOURNAL_FILE).write_text('\n'.join(lines))
+        assert packed_index(out, files[0]) is None
+        assert packed_index(out, files[1]) is not None
+    Path(files[1]).write_bytes(Path(files[1]).read_bytes() + b'x')
+    assert packed_index(out, files[1]) is None
 
 
 def test_skeletons_move_into_the_new_picture(root, tmp_path):

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 from mmaction.datasets.transforms import PackActionInputs
+from mmaction.datasets.transforms import Resize as ActionResize
 from mmcv.transforms import BaseTransform
 
 from mmma.data.clips import ROUNDING_SEC, span_frames
+from mmma.packets import packed_index
 from mmma.registry import TRANSFORMS
 from mmma.video import check_backend, open_video
 
@@ -30,7 +32,8 @@ class OpenVideo(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Open the video of ``results``."""
-        video = open_video(results['filename'], self.backend)
+        file, root = results['filename'], results.get('data_root')
+        video = open_video(file, self.backend, root and packed_index(root, file))
         known = video.times_sec, video.duration_sec
         try:
             first, stop, end_sec = span_frames(*known, results.get('span'))
@@ -97,8 +100,8 @@ class DecodeFrames(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Replace the open video by frames."""
         with results.pop('video_reader') as video:
-            frames = video.get_frames(results['frame_inds'])
-        shape = frames.shape[1:3]
+            frames = video.list_frames(results['frame_inds'])
+        shape = frames[0].shape[:2]
         if 'keypoint' in results:
             old = results['img_shape']
             wide, tall = scale = np.divide(shape, old, dtype=np.float32)[::-1]
@@ -109,8 +112,17 @@ class DecodeFrames(BaseTransform):
                     f'{old[0]}: find them in these files (tools/data/pose.py).'
                 )
             results['keypoint'] = results['keypoint'] * scale
-        results.update(imgs=list(frames), original_shape=shape, img_shape=shape)
+        results.update(imgs=frames, original_shape=shape, img_shape=shape)
         return results
+
+
+@TRANSFORMS.register_module()
+class Resize(ActionResize):
+    """MMAction2's, which here leaves frames alone that have the size already."""
+
+    def _resize_imgs(self, imgs: list[np.ndarray], width: int, height: int) -> Any:
+        same = all(img.shape[:2] == (height, width) for img in imgs)
+        return imgs if same else super()._resize_imgs(imgs, width, height)
 
 
 @TRANSFORMS.register_module()

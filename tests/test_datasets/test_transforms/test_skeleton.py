@@ -443,8 +443,8 @@ class Film:
     def __exit__(self, *_):
         pass
 
-    def get_frames(self, inds):
-        return self.frames[inds]
+    def list_frames(self, inds):
+        return list(self.frames[inds])
 
 
 def test_frames_and_joints_are_cut_and_flipped_alike():
