@@ -1,8 +1,11 @@
-"""Clips from disk, one process, one thread: readers, or whole training samples.
+"""Clips and windows from disk, each process with one thread.
 
 ``readers``: every installed one, on one root or more. ``samples``: 16 frames to what a
 batch is made of, ours on our packed file, MMAction2's own transforms on the file packed
 the usual way (short side 256, x264's defaults) and on ours, and decoding alone.
+``workers``: such samples from one and from two processes. ``windows``: those of a long
+video, for testing, beside one decode of it from start to end. ``memory``: of a process
+that has made so many samples.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from harness import Case, count, main, time_cases
+from harness import Case, count, main, resident_mib, time_cases
 
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
@@ -35,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'data roots, the first is compared with; without any, a clip of the size of '
         'the published ones is drawn, and packed'
     )
-    add('what', choices=('readers', 'samples'), nargs='?', default='readers')
+    add('what', choices=('readers', *KINDS), nargs='?', default='readers')
+    add('--minutes', type=count, default=60, help='of the long video')
+    add('--samples', type=count, default=10_000, help='whose memory is told')
     add('--roots', metavar='ROOT', nargs='*', type=Path, help=text)
     add('--clips', type=count, default=16, help='spread over rec.csv')
     add('--frames', type=count, default=16, help='of a clip, uniform')
@@ -49,8 +55,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: A reader that is not there, or no clip whose video all roots have.
     """
-    if args.what == 'samples':
-        return measure_samples(args)
+    if args.what in KINDS:
+        return KINDS[args.what](args)
     readers = [check_backend(reader) for reader in args.readers or available_backends()]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +74,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {'clips': number, 'frames': args.frames, 'threads': 1, 'rows': rows}
 
 
-CONFIG = 'configs/recog/videomae_mma82_indomain.py'
+HERE = Path(__file__).resolve().parents[1]
 RESIZED = [
     dict(type='Resize', scale=(-1, 256)),
     dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
@@ -92,32 +98,32 @@ PLAIN = [
 ]
 
 
-def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
-    """Samples of the clips of a raw root, packed by us and the usual way."""
+def prepare() -> Any:
+    """The recipe whose samples are made; libraries keep to one thread."""
     import cv2
     import torch
     from mmengine.config import Config
-    from mmengine.dataset import Compose
     from mmengine.registry import init_default_scope
-
-    from mmma.models.augment import augment_on_device
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    init_default_scope('mmma')
+    return Config.fromfile(HERE / 'configs/recog/videomae_mma82_indomain.py')
+
+
+def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
+    """Samples of the clips of a raw root, packed by us and the usual way."""
+    from mmengine.dataset import Compose
+
+    from mmma.models.augment import augment_on_device
+
     with tempfile.TemporaryDirectory() as folder:
-        usual, own = Path(folder, 'usual'), Path(folder, 'own')
-        raw = args.roots[0] if args.roots else make_roots(Path(folder))[0]
-        pack_root(DataRoot(raw), own, PackOptions(), workers=0)
-        for file in sorted(Path(raw, 'videos').glob('**/*.mp4')):
-            pack_as_usual(file, usual / file.relative_to(raw))
-        shutil.copytree(raw, usual, dirs_exist_ok=True, ignore=_videos)
-        roots = {'raw': raw, 'usual': usual, 'ours': own}
+        roots = pack_both(args, Path(folder))
         files = dict(
             zip(roots, shared_clips([*roots.values()], args.clips), strict=True)
         )
         sizes = {k: sum(f.stat().st_size for f in own) for k, own in files.items()}
-        init_default_scope('mmma')
-        cfg = Config.fromfile(Path(__file__).parents[1] / CONFIG)
+        cfg = prepare()
         whole = cfg.train_dataloader.dataset.pipeline.copy()
         augment_on_device(cfg)
         device = cfg.train_dataloader.dataset.pipeline
@@ -144,8 +150,113 @@ def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
     return {'clips': number, 'bytes': sizes, 'threads': 1, 'rows': rows}
 
 
+def measure_workers(args: argparse.Namespace) -> dict[str, Any]:
+    """Training samples, changed on the CPU, of loaders with one and two processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples = Samples(prepare(), pack_both(args, Path(folder))['ours'], 256)
+        cases = [
+            Case({'processes': str(n)}, partial(drain, samples, n)) for n in (1, 2)
+        ]
+        rows = time_cases(cases, args.rounds, per=len(samples))
+    return {'samples': len(samples), 'threads of each': 1, 'rows': rows}
+
+
+def measure_memory(args: argparse.Namespace) -> dict[str, Any]:
+    """Memory of a process at a tenth, half and all of the samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        roots = pack_both(args, Path(folder))
+        samples, rows = Samples(prepare(), roots['ours'], args.samples), []
+        for number in range(args.samples):
+            samples[number]
+            if number + 1 in (args.samples // 10, args.samples // 2, args.samples):
+                rows.append({'samples': number + 1, 'MiB': resident_mib()[0]})
+    return {'threads': 1, 'rows': rows}
+
+
+def measure_windows(args: argparse.Namespace) -> dict[str, Any]:
+    """Windows of a long video, that overlap by half, and one decode of the video."""
+    from mmengine.config import Config
+    from mmengine.dataset import Compose
+
+    from mmma.datasets.windows import WindowOptions
+    from mmma.video import open_video
+
+    prepare()
+    cfg = Config.fromfile(HERE / 'configs/det/adatad_videomae-s_mma82.py')
+    dataset = cfg.test_dataloader.dataset
+    pipeline = Compose(dataset.pipeline[:3])  # to decoded frames, as the bound is
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, 'long.mp4')
+        draw_clip(file, args.minutes * 60 * 30, 160)
+        with open_video(file) as video:
+            windows = WindowOptions(**dataset.window).tile(video.duration_sec)
+
+        def ours() -> None:
+            for window in windows:
+                pipeline(dict(filename=str(file), modality='RGB', window=window))
+
+        def whole() -> None:
+            with open_video(file) as video:
+                for frame in video.walk():
+                    video.upright(frame)
+
+        cases = [Case({'what': 'one decode'}, whole), Case({'what': 'windows'}, ours)]
+        rows = time_cases(cases, args.rounds)
+    return {'minutes': args.minutes, 'windows': len(windows), 'rows': rows}
+
+
+class Samples:
+    """Training samples of a root, as often as asked for."""
+
+    def __init__(self, cfg: Any, root: Path, number: int) -> None:
+        from mmengine.dataset import Compose
+
+        self.root, self.number = root, number
+        self.pipeline = Compose(cfg.train_dataloader.dataset.pipeline)
+        (self.files,) = shared_clips([root], number)
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, number: int) -> Any:
+        if not 0 <= number < self.number:
+            raise IndexError(number)
+        file = self.files[number % len(self.files)]
+        known = dict(filename=str(file), data_root=str(self.root), clip=file.stem)
+        return self.pipeline(dict(known, modality='RGB', label=0, start_index=0))
+
+
+def drain(samples: Samples, workers: int) -> None:
+    """Take all samples out of a loader."""
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader
+
+    how = dict(batch_size=8, num_workers=workers, collate_fn=pseudo_collate)
+    for _ in DataLoader(samples, **how):  # type: ignore[arg-type]
+        pass
+
+
+def pack_both(args: argparse.Namespace, folder: Path) -> dict[str, Path]:
+    """A raw root, given or drawn, packed by us and the usual way."""
+    usual, own = folder / 'usual', folder / 'own'
+    raw = args.roots[0] if args.roots else make_roots(folder)[0]
+    pack_root(DataRoot(raw), own, PackOptions(), workers=0)
+    for file in sorted(Path(raw, 'videos').glob('**/*.mp4')):
+        pack_as_usual(file, usual / file.relative_to(raw))
+    shutil.copytree(raw, usual, dirs_exist_ok=True, ignore=_videos)
+    return {'raw': raw, 'usual': usual, 'ours': own}
+
+
 def _videos(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name.endswith('.mp4')]
+
+
+KINDS = {
+    'samples': measure_samples,
+    'workers': measure_workers,
+    'windows': measure_windows,
+    'memory': measure_memory,
+}
 
 
 def load(files: list[Path], pipeline: Any, root: Path) -> Callable[[], None]:
