@@ -135,14 +135,10 @@ def packed_index(root: str | os.PathLike[str], path: str) -> VideoIndex | None:
     """
     journal = Path(root, JOURNAL_FILE)
     state = journal.stat().st_mtime_ns if journal.is_file() else 0
-    size, text = _journal(str(journal), state).get(
-        os.path.relpath(path, root), (-1, '')
-    )
-    if size < 0 or os.path.getsize(path) != size:
-        return None
-    with contextlib.suppress(*_ODD):
-        record = json.loads(text)
-        if sum(often for _, often in record['steps']) < size:
+    known = _journal(str(journal), state).get(os.path.relpath(path, root), (-1, ''))
+    with contextlib.suppress(OSError, *_ODD):
+        record = json.loads(known[1]) if os.path.getsize(path) == known[0] else {}
+        if record and sum(often for _, often in record['steps']) < known[0]:
             return VideoIndex.of_record(record)
     return None
 

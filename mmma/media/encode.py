@@ -81,6 +81,7 @@ class PackOptions:
         """Plain values, as ``dataset.json`` and results record them."""
         found: dict[str, Any] = {'codec': 'h264', 'short_side': self.short_side}
         found |= {'gop': self.gop, 'crf': self.crf, 'preset': f'{PRESET} {TUNE}'}
+        found['bframes'] = int(X264['bf'])
         found |= {'scaler': SCALER, 'crop': self.crop}
         if self.crop != 'none':
             found |= {'margin': self.margin, 'person': self.person}

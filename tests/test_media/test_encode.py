@@ -27,7 +27,7 @@ def test_what_is_recorded():
     plain = PackOptions().as_dict()
     assert plain == {
         'codec': 'h264', 'short_side': 256, 'gop': 64, 'crf': 20,
-        'preset': 'fast fastdecode', 'scaler': 'bicubic', 'crop': 'none',
+        'preset': 'fast fastdecode', 'bframes': 3, 'scaler': 'bicubic', 'crop': 'none',
     }  # fmt: skip
     cropped = PackOptions(crop='person', person='left').as_dict()
     assert cropped == {**plain, 'crop': 'person', 'margin': 0.15, 'person': 'left'}
