@@ -39,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'data roots, the first is compared with; without any, a clip of the size of '
         'the published ones is drawn, and packed'
     )
-    add('what', choices=('readers', *KINDS), nargs='?', default='readers')
+    add('--what', choices=('readers', *KINDS), default='readers')
     add('--minutes', type=count, default=60, help='of the long video')
     add('--samples', type=count, default=10_000, help='whose memory is told')
-    add('--roots', metavar='ROOT', nargs='*', type=Path, help=text)
+    add('roots', metavar='ROOT', nargs='*', type=Path, help=text)
     add('--clips', type=count, default=16, help='spread over rec.csv')
     add('--frames', type=count, default=16, help='of a clip, uniform')
     add('--rounds', type=count, default=3, help='that are timed')

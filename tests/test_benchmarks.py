@@ -71,6 +71,17 @@ def test_every_reader_on_roots_that_are_given(measured, video_root):
     assert 'pyav' in {row['reader'] for row in found['rows']}
 
 
+def test_samples_of_loaders(measured, video_root):
+    few = str(video_root), '--clips', '2', '--rounds', '1', '--what'
+    rows = measured('data', *few, 'samples')['rows']
+    assert [row['file'] for row in rows] == [
+        *('usual', 'ours', 'ours', 'ours', 'ours', 'raw', 'raw', 'ours', 'raw'),
+    ]
+    assert measured('data', *few, 'workers')['rows'][1]['processes'] == '2'
+    told = measured('data', *few, 'memory', '--samples', '10')['rows']
+    assert [row['samples'] for row in told] == [1, 5, 10]
+
+
 def test_attention_is_that_of_upstream(measured):
     found = measured('model')
     assert found['clip'] == '16x112x112'
