@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmma.data.clips import ROUNDING_SEC, span_frames
 from mmma.packets import packed_index
 from mmma.registry import TRANSFORMS
-from mmma.video import check_backend, open_video
+from mmma.video import VideoReader, check_backend, open_video
 
 
 @TRANSFORMS.register_module()
@@ -91,16 +91,21 @@ class DecodeFrames(BaseTransform):
     """Decode ``frame_inds`` of the open ``video_reader``, and close it.
 
     Adds ``imgs``, a list of (H, W, 3) uint8 RGB arrays, ``original_shape`` and
-    ``img_shape`` (H, W). Joints that are there already are brought to its pixels.
+    ``img_shape`` (H, W). Joints that are there already are brought to its pixels. Of
+    windows that follow one another in a video, as in testing, those frames that the
+    next one may share are kept, if they are small.
 
     Raises:
         ValueError: The joints are of a picture of another shape.
     """
 
+    def __init__(self) -> None:
+        self._kept: tuple[str, dict[int, np.ndarray]] = '', {}
+
     def transform(self, results: dict) -> dict:
         """Replace the open video by frames."""
         with results.pop('video_reader') as video:
-            frames = video.list_frames(results['frame_inds'])
+            frames = self._decode(video, results)
         shape = frames[0].shape[:2]
         if 'keypoint' in results:
             old = results['img_shape']
@@ -114,6 +119,19 @@ class DecodeFrames(BaseTransform):
             results['keypoint'] = results['keypoint'] * scale
         results.update(imgs=frames, original_shape=shape, img_shape=shape)
         return results
+
+    def _decode(self, video: VideoReader, results: Mapping[str, Any]) -> list[Any]:
+        wanted = np.asarray(results['frame_inds']).tolist()
+        kept = self._kept[1] if self._kept[0] == results['filename'] else {}
+        found = iter(video.list_frames([n for n in wanted if n not in kept]))
+        frames = [kept[n].copy() if n in kept else next(found) for n in wanted]
+        later = results.get('num_windows', 0) - results.get('window_index', 0) > 1
+        half = dict(list(zip(wanted, frames, strict=True))[len(wanted) // 2 :])
+        later &= sum(frame.nbytes for frame in half.values()) < _MOST_KEPT
+        # Copies: the next transforms may work in place.
+        known = {n: frame.copy() for n, frame in half.items()} if later else {}
+        self._kept = results['filename'], known
+        return frames
 
 
 @TRANSFORMS.register_module()
@@ -205,6 +223,7 @@ class PackClip(PackActionInputs):
         super().__init__(meta_keys=meta_keys, **kwargs)
 
 
+_MOST_KEPT = 1 << 26  # bytes
 _SAME_SHAPE = 0.02  # by which width / height may differ: sides are whole pixels
 TIME_SAMPLERS = ('UniformFrames', 'UniformSkeletonFrames')
 """Transforms that choose the times of views."""

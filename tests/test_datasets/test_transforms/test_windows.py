@@ -9,6 +9,7 @@ from video_files import make_video, moving_frames
 
 from mmma.data.arrays import FeaturesInfo, FeatureWriter, SkeletonStore
 from mmma.data.root import DataRoot
+from mmma.datasets.transforms import rgb
 from mmma.datasets.transforms.rgb import DecodeFrames, OpenVideo
 from mmma.datasets.transforms.skeleton import (
     LoadSkeleton,
@@ -23,7 +24,7 @@ from mmma.datasets.transforms.windows import (
     WindowSkeleton,
 )
 from mmma.datasets.windows import Window
-from mmma.video import open_video
+from mmma.video import VideoReader, open_video
 
 
 def choose(path, start_sec, valid, rate, video_sec=None):
@@ -61,6 +62,34 @@ def test_variable_frame_rate(tmp_path):
     path = make_video(tmp_path / 'v.mkv', frames, times_ms=times_ms)
     results = choose(path, 0.0, 8, 4.0)  # 0, .25, .5, ... 1.75
     assert results['frame_inds'].tolist() == [0, 2, 2, 2, 4, 5, 5, 5]
+
+
+def test_what_windows_share_is_decoded_once(steady, monkeypatch):
+    asked = []
+    read = VideoReader.list_frames
+
+    def counted(self, numbers):
+        asked.append(list(numbers))
+        return read(self, numbers)
+
+    decode, right = DecodeFrames(), []
+    for index, start_sec in enumerate((0.0, 0.5, 1.0)):
+        results = choose(steady, start_sec, 10, 10.0)
+        with open_video(steady, 'pyav') as video:
+            right.append(video.get_frames(results['frame_inds']))
+        results |= {'window_index': index, 'num_windows': 3}
+        with monkeypatch.context() as patch:
+            patch.setattr(VideoReader, 'list_frames', counted)
+            imgs = decode(results)['imgs']
+        np.testing.assert_array_equal(np.stack(imgs), right[-1])
+        for img in imgs:
+            img[:] = 0  # as a transform may do
+    assert asked == [list(range(10)), [10, 11, 12, 13, 14], [15, 16, 17, 18, 19]]
+    assert decode._kept[1] == {}
+    monkeypatch.setattr(rgb, '_MOST_KEPT', 10)
+    results = choose(steady, 0.0, 10, 10.0) | {'window_index': 0, 'num_windows': 2}
+    decode(results)
+    assert decode._kept[1] == {}
 
 
 def test_only_these_frames_are_decoded(steady, monkeypatch):
