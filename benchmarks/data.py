@@ -192,8 +192,9 @@ def measure_windows(args: argparse.Namespace) -> dict[str, Any]:
             windows = WindowOptions(**dataset.window).tile(video.duration_sec)
 
         def ours() -> None:
-            for window in windows:
-                pipeline(dict(filename=str(file), modality='RGB', window=window))
+            known = dict(filename=str(file), num_windows=len(windows))
+            for i, window in enumerate(windows):
+                pipeline(dict(known, modality='RGB', window=window, window_index=i))
 
         def whole() -> None:
             with open_video(file) as video:
