@@ -423,12 +423,13 @@ def _is_common(container: Any, stream: Any, packets: int) -> bool:
     room for as many frames as a header announces.
     """
     context = stream.codec_context
+    pixels = context.format and context.format.name  # pix_fmt of none ends PyAV 17.1
     plain = len(container.streams.video) == 1 and container.duration is not None
     fragments = 'mp4' in container.format.name and not stream.frames
     whole = stream.frames in (0, packets) and not fragments
-    kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
+    kind = context.name in _CODECS and pixels in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
-    fits = even or '420' not in str(context.pix_fmt)
+    fits = even or '420' not in str(pixels)
     known = any(name in container.format.name for name in _CONTAINERS)
     readable = fits and context.width not in _UNREAD_WIDTHS
     return plain and whole and known and kind and readable

@@ -226,7 +226,7 @@ def test_install_twice_changes_nothing():
     assert [repair.active for repair in compat.REPAIRS] == before
 
 
-SLOW = 'scipy.stats', 'scipy.optimize', 'sympy', 'matplotlib', 'torch.distributed.fsdp'
+SLOW = 'scipy.stats', 'scipy.optimize', 'matplotlib', 'torch.distributed.fsdp'
 ALONE = f"""
 import sys
 from mmma import registry

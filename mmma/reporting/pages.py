@@ -119,8 +119,9 @@ def why_copied(video: Path, facts: Mapping[str, Any]) -> str:
         kind = _CONTAINERS.get(video.suffix.lower(), '-')
         if kind not in container.format.name or context.name not in _CODECS:
             return f'browsers do not play {context.name} in {container.format.name}'
-        if context.pix_fmt not in _PIXELS:
-            return f'browsers do not play {context.name} of {context.pix_fmt}'
+        pixels = context.format and context.format.name
+        if pixels not in _PIXELS:
+            return f'browsers do not play {context.name} of {pixels}'
     if abs(facts['first_frame_sec']) > 0.5 / facts['fps']:
         return f'its first frame is shown at {facts["first_frame_sec"]:.3f} s'
     return ''
