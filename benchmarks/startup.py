@@ -46,12 +46,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for name, command in COMMANDS.items()
     ]
     with tempfile.TemporaryDirectory() as folder:
-        root = f'{folder}/root'
+        root = str(Path(folder, 'data'))
         told = ['--scale', 'tiny', '--modality', 'skeleton', '--tasks', 'rec']
         mmma.command('data/simulate', root, *told)
         config = 'recog/skeletontcn-tiny_mma82_zeroshot'
         test = [str(TOOLS / 'test.py'), config, MODEL, '--data-root', root]
-        step = partial(first_batch, [*test, '--work-dir', f'{folder}/work'])
+        step = partial(first_batch, [*test, '--work-dir', str(Path(folder, 'runs'))])
         cases.append(Case({'what': 'test.py to its first batch'}, step))
         rows = time_cases(cases, args.rounds)
     return {'python': sys.version.split()[0], 'rows': rows}
