@@ -3,14 +3,16 @@
 ``readers``: every installed one, on one root or more. ``samples``: 16 frames to what a
 batch is made of, ours on our packed file, MMAction2's own transforms on the file packed
 the usual way (short side 256, x264's defaults) and on ours, and decoding alone.
-``workers``: such samples from one and from two processes. ``windows``: those of a long
-video, for testing, beside one decode of it from start to end. ``memory``: of a process
-that has made so many samples.
+``workers``: training samples from loaders with so many processes, changed by them or
+left to the device; a packed root is taken as it is. ``windows``: those of a long video,
+for testing, beside one decode of it from start to end. ``memory``: of a process that
+has made so many samples.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 import sys
 import tempfile
@@ -41,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--what', choices=('readers', *KINDS), default='readers')
     add('--minutes', type=count, default=60, help='of the long video')
-    add('--samples', type=count, default=10_000, help='whose memory is told')
+    add('--samples', type=count, help='memory: 10,000; workers: 256 of each process')
+    add('--processes', type=count, nargs='+', default=[1, 2], help='of loaders')
     add('roots', metavar='ROOT', nargs='*', type=Path, help=text)
     add('--clips', type=count, default=16, help='spread over rec.csv')
     add('--frames', type=count, default=16, help='of a clip, uniform')
@@ -151,24 +154,47 @@ def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_workers(args: argparse.Namespace) -> dict[str, Any]:
-    """Training samples, changed on the CPU, of loaders with one and two processes."""
+    """Training samples of loaders, changed on the CPU or left to the device."""
+    from mmma.models.augment import augment_on_device
+
+    whole, few, cases, numbers = prepare(), args.samples or 256, [], []
+    left = copy.deepcopy(whole)
+    augment_on_device(left)
     with tempfile.TemporaryDirectory() as folder:
-        samples = Samples(prepare(), pack_both(args, Path(folder))['ours'], 256)
-        cases = [
-            Case({'processes': str(n)}, partial(drain, samples, n)) for n in (1, 2)
-        ]
-        rows = time_cases(cases, args.rounds, per=len(samples))
-    return {'samples': len(samples), 'threads of each': 1, 'rows': rows}
+        root = pack_once(args, Path(folder))
+        for where, cfg in (('CPU', whole), ('device', left)):
+            for processes in args.processes:
+                samples = Samples(cfg, root, few * processes)
+                labels = {'changed on': where, 'processes': str(processes)}
+                cases.append(Case(labels, partial(drain, samples, processes)))
+                numbers.append(len(samples))
+        rows = time_cases(cases, args.rounds)
+    for row, number in zip(rows, numbers, strict=True):
+        row['median ms'] /= number
+        row['fastest ms'] /= number
+        row['times faster'] = rows[0]['median ms'] / row['median ms']
+        row['clips per s'] = 1000 / row['median ms']
+    return {'samples of each': few, 'threads of each': 1, 'rows': rows}
+
+
+def pack_once(args: argparse.Namespace, folder: Path) -> Path:
+    """The root that is given, or one of a drawn clip, packed if it is not."""
+    root = args.roots[0] if args.roots else make_roots(folder)[1]
+    if DataRoot(root).info.packed:
+        return root
+    pack_root(DataRoot(root), folder / 'own', PackOptions(), workers=0)
+    return folder / 'own'
 
 
 def measure_memory(args: argparse.Namespace) -> dict[str, Any]:
     """Memory of a process at a tenth, half and all of the samples."""
     with tempfile.TemporaryDirectory() as folder:
         roots = pack_both(args, Path(folder))
-        samples, rows = Samples(prepare(), roots['ours'], args.samples), []
-        for number in range(args.samples):
+        most = args.samples or 10_000
+        samples, rows = Samples(prepare(), roots['ours'], most), []
+        for number in range(most):
             samples[number]
-            if number + 1 in (args.samples // 10, args.samples // 2, args.samples):
+            if number + 1 in (most // 10, most // 2, most):
                 rows.append({'samples': number + 1, 'MiB': resident_mib()[0]})
     return {'threads': 1, 'rows': rows}
 

@@ -1,93 +1,124 @@
 #!/usr/bin/env bash
-# What a CUDA GPU can tell, within ten minutes: the models in both precisions, heatmaps,
-# NMS, and short training in bfloat16 on simulated videos. Prints a summary at the end;
-# exit status 1 if anything failed. PY names the interpreter, OUT a folder for the runs.
+# What a CUDA GPU can tell, within ten minutes, the most telling first: whole training
+# steps beside MMAction2's, the tests that are for a GPU, loaders, two short trainings on
+# simulated data, heatmaps. It builds nothing and downloads nothing. Prints tables at
+# the end, and keeps them as gpu.md and gpu.json in OUT, from the first step on; exit
+# status 1 if anything failed or found no time. PY names the interpreter.
 #
 #   benchmarks/gpu.sh          on a machine with a GPU
-#   benchmarks/gpu.sh --dry    the same list in the smallest sizes on the CPU, float32 in
-#                              training, in two minutes
+#   benchmarks/gpu.sh --dry    the same list in the smallest sizes on the CPU, float32
+#                              and bfloat16 alike, in three minutes
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python}
 OUT=${OUT:-$(mktemp -d)}
+IN_ALL=${IN_ALL:-590} # seconds
 mkdir -p "$OUT"
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+cores=$(env -u OMP_NUM_THREADS nproc)
 
 case ${1-} in
     '')
-        device=cuda videos=24 amp=--amp batch=4
-        vit=(--arch base --batch-size 8 --steps 10)
-        tia=(--steps 5)
+        device=cuda clips=1600 videos=120 workers=$((cores > 14 ? 14 : cores))
+        vit=(videomae:8 videomae-s:16 videomae-l:4)
+        others=(gctsm posec3d stgcnpp)
+        tad=(adatad_videomae-s adatad_videomae-b adatad_videomae-l:1)
+        plain=(videomae:8 gctsm posec3d) compiled=(videomae:8)
+        size=(--steps 10)
+        data=(--processes 1 "$cores" --rounds 1)
         heatmap=(--clips 64 --rounds 20)
-        nms=()
-        gctsm=gctsm adatad=adatad_videomae-s
-        export MMMA_TEST_DEVICE=cuda
+        epochs=(30 40)
+        amp=--amp
         ;;
     --dry)
-        device=cpu videos=12 amp='' batch=2
-        vit=(--arch tiny --steps 1)
-        tia=(--frames 32 --size 32 --steps 1)
+        device=cpu clips=12 videos=12 workers=1
+        vit=(videomae-tiny:2 videomae-s:2)
+        others=(gctsm:2 posec3d-tiny:2 stgcnpp:2)
+        tad=(adatad_videomae-tiny:1)
+        plain=(gctsm-tiny:2) compiled=(videomae-tiny:2)
+        size=(--steps 1 --size 32 --matrix 256)
+        data=(--processes 1 "$cores" --rounds 1 --samples 8)
         heatmap=(--frames 3 --size 24 --clips 2 --rounds 1)
-        nms=(--candidates 80 --classes 5 --videos 2 --rounds 1)
-        gctsm=gctsm-tiny adatad=adatad_videomae-tiny
-        export MMMA_TEST_DEVICE=cpu
+        epochs=(2 2)
+        amp=''
         ;;
     *)
         echo "usage: $0 [--dry]" >&2
         exit 2
         ;;
 esac
+export MMMA_TEST_DEVICE=$device
 
-summary=()
 failed=0
+: >"$OUT/steps.tsv"
 
-# run NAME SECONDS COMMAND...: the end of its output, and one line of the summary.
+# run NAME SECONDS COMMAND...: within what is left of the time; its log, a line of
+# steps.tsv, and the tables so far.
 run() {
-    local name=$1 limit=$2 code started=$SECONDS
+    local name=$1 limit=$2 code started=$SECONDS left=$((IN_ALL - SECONDS))
     shift 2
-    printf '\n== %s: %s\n' "$name" "$*"
-    timeout "$limit" "$@" >"$OUT/$name.log" 2>&1
-    code=$?
-    tail -n 12 "$OUT/$name.log"
-    ((code == 0)) || failed=1
-    summary+=("$(printf '%-24s exit %3d  %4d s of %d' \
-        "$name" "$code" $((SECONDS - started)) "$limit")")
+    ((limit <= left)) || limit=$left
+    if ((limit < 10)); then
+        printf '\n== %s: skipped, %d s are left\n' "$name" "$left"
+        printf '%s\tskipped\t0\t0\n' "$name" >>"$OUT/steps.tsv"
+        failed=1
+    else
+        printf '\n== %s (%d s): %s\n' "$name" "$SECONDS" "$*"
+        timeout -k 5 "$limit" "$@" >"$OUT/$name.log" 2>"$OUT/$name.err" </dev/null
+        code=$?
+        if ((code)); then
+            failed=1
+            printf 'exit status %d\n' $code
+            tail -n 12 "$OUT/$name.log" | cut -c 1-300
+            tail -n 12 "$OUT/$name.err" | cut -c 1-300
+        fi
+        printf '%s\t%d\t%d\t%d\n' "$name" $code $((SECONDS - started)) "$limit" \
+            >>"$OUT/steps.tsv"
+    fi
+    "$PY" benchmarks/gpu.py "$OUT" || failed=1
 }
 
 bench() {
     local name=$1 limit=$2 script=$3
     shift 3
-    run "$name" "$limit" "$PY" "benchmarks/$script.py" "$@"
+    run "$name" "$limit" "$PY" -W ignore "benchmarks/$script.py" "$@" --json
 }
 
+steps() {
+    local name=$1 limit=$2
+    shift 2
+    bench "$name" "$limit" recipes "$@" "${size[@]}" --device $device
+}
+
+simulate() {
+    run "simulated $1" 60 "$PY" -W ignore tools/data/simulate.py "$OUT/$1" \
+        --modality video --scale small --balanced "${@:2}"
+}
+
+# train NAME RECIPE ROOT EPOCHS: validated now and then, and at the end.
 train() {
-    local name=$1 config=$2
-    run "$name" 80 "$PY" tools/train.py "configs/$config.py" --fast-dev-run \
-        --no-pretrained $amp --data-root "$OUT/data" --work-dir "$OUT/$name" \
-        --cfg-options "train_dataloader.batch_size=$batch"
+    local interval=$(($4 / 4 > 0 ? $4 / 4 : 1))
+    run "$1" 100 "$PY" -W ignore tools/train.py "configs/$2.py" --no-pretrained $amp \
+        --data-root "$OUT/$3" --work-dir "$OUT/$1" --cfg-options \
+        "train_cfg.max_epochs=$4" "train_cfg.val_interval=$interval" \
+        "train_dataloader.num_workers=$workers" "val_dataloader.num_workers=$workers"
 }
 
-run 'tests' 240 "$PY" -m pytest -s -m cuda tests/test_gpu.py
-tiny=(--what tia --arch tiny "${tia[@]}")
-bench 'VideoMAE float32' 70 model "${vit[@]}" --device $device
-bench 'VideoMAE bfloat16' 70 model "${vit[@]}" --amp --device $device
-bench 'AdaTAD-tiny float32' 70 model "${tiny[@]}" --device $device
-bench 'AdaTAD-tiny bfloat16' 70 model "${tiny[@]}" --amp --device $device
-bench heatmaps 40 heatmap "${heatmap[@]}" --device $device
-bench nms 40 nms ${nms[@]+"${nms[@]}"}
-run 'simulated videos' 60 "$PY" tools/data/simulate.py "$OUT/data" \
-    --scale tiny --modality video --videos $videos
-train gctsm "recog/${gctsm}_mma82_indomain"
-train adatad "det/${adatad}_mma82"
-run 'two processes' 80 "$PY" -m torch.distributed.run --standalone --nproc-per-node 2 \
-    tools/train.py "configs/recog/gctsm-tiny_mma82_indomain.py" --fast-dev-run \
-    --launcher pytorch --data-root "$OUT/data" --work-dir "$OUT/two" \
-    --cfg-options env_cfg.dist_cfg.backend=gloo
-run 'changes on the device' 80 "$PY" tools/train.py \
-    "configs/recog/${gctsm}_mma82_indomain.py" --fast-dev-run --no-pretrained $amp \
-    --device-augment --data-root "$OUT/data" --work-dir "$OUT/changes" \
-    --cfg-options "train_dataloader.batch_size=$batch"
+steps 'steps bfloat16, VideoMAE' 90 "${vit[@]}" --amp
+steps 'steps bfloat16, others' 60 "${others[@]}" --amp --channels-last
+steps 'steps bfloat16, AdaTAD' 90 "${tad[@]}" --amp
+run 'tests' 235 "$PY" -m pytest -s -m cuda tests/test_gpu.py
+simulate clips --tasks rec --videos $clips
+simulate videos --tasks det --videos $videos
+run 'packed clips' 60 "$PY" -W ignore tools/data/pack.py "$OUT/clips" "$OUT/packed"
+bench 'loaders' 60 data --what workers "${data[@]}" "$OUT/packed"
+train 'gctsm-tiny' recog/gctsm-tiny_mma82_indomain packed "${epochs[0]}"
+train 'adatad_videomae-tiny' det/adatad_videomae-tiny_mma82 videos "${epochs[1]}"
+bench 'heatmaps' 30 heatmap "${heatmap[@]}" --device $device
+steps 'steps float32' 60 "${plain[@]}"
+steps 'steps bfloat16, compiled' 90 "${compiled[@]}" --amp --compile
 
-printf '\n== Summary (logs in %s)\n' "$OUT"
-printf '%s\n' "${summary[@]}"
+printf '\n'
+"$PY" benchmarks/gpu.py "$OUT" --show || failed=1
+echo "logs, gpu.json and gpu.md are in $OUT"
 exit $failed

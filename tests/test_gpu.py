@@ -5,8 +5,11 @@
 
 import copy
 import os
+import subprocess
+import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,8 @@ from mmma.cli import main
 from mmma.config import config_folders, load_config
 from mmma.data.root import DataRoot
 from mmma.engine.hooks import tell_classes
+from mmma.engine.run import TrainOptions, open_run
+from mmma.engine.train import latest_checkpoint, train
 from mmma.models.preprocessors import draw_heatmaps
 from mmma.registry import DATASETS, MODELS
 
@@ -44,8 +49,8 @@ def root(tmp_path_factory):
     return folder
 
 
-def load_batch(cfg, root):
-    """Two samples of the training pipeline, always the same."""
+def show_few(cfg, root):
+    """The config of training clips or videos, of those that have a file."""
     given = cfg.train_dataloader.dataset
     given.subset = 'train'
     table, noun = DataRoot(root), 'video' if cfg.get('task') == 'det' else 'clip'
@@ -53,7 +58,12 @@ def load_batch(cfg, root):
     subsets = given.get('subsets', ['train'])
     shown = [getattr(r, noun) for r in rows if r.path and r.subset in subsets]
     given[f'{noun}s'] = shown
-    dataset = DATASETS.build(given)
+    return given
+
+
+def load_batch(cfg, root):
+    """Two samples of the training pipeline, always the same."""
+    dataset = DATASETS.build(show_few(cfg, root))
     np.random.seed(0)
     return pseudo_collate([dataset[0], dataset[1]]), dataset.metainfo
 
@@ -119,6 +129,67 @@ def test_heatmaps_are_those_of_the_cpu():
         expected = draw_heatmaps(joints, scores, (48, 48), pairs)
         there = joints.to(DEVICE), scores.to(DEVICE), (48, 48), pairs
         torch.testing.assert_close(draw_heatmaps(*there).cpu(), expected)
+
+
+def train_for(epochs, recipe, root, folder, resume=False):
+    """Train on two batches an epoch, without validation; the weights at the end."""
+    flags = {'protocol': 'indomain'}
+    cfg = load_config(f'configs/{recipe}_mma82{RECOG[recipe[:3]]}.py', flags, str(root))
+    given = show_few(cfg, root)
+    key = 'videos' if cfg.task == 'det' else 'clips'
+    given[key] = (given[key] * 4)[:4]
+    cfg.train_dataloader.update(batch_size=2, num_workers=0)
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.param_scheduler = []  # else the first steps change next to nothing
+    options = TrainOptions(str(folder), resume=resume, pretrained=False)
+    trained = train(open_run(cfg, options=options), options)
+    file = latest_checkpoint(trained.work_dir)
+    weights = torch.load(file, 'cpu', weights_only=True)['state_dict']
+    return {name: w.double() for name, w in weights.items() if w.is_floating_point()}
+
+
+RECOG = {'rec': '_indomain', 'det': ''}
+RESUMED = ['videomae-s', 'gctsm', 'posec3d'], ['gctsm-tiny', 'posec3d-tiny']
+RESUMED = [f'recog/{name}' for name in RESUMED[not GPU]]
+RESUMED.append('det/adatad_videomae-s' if GPU else 'det/adatad_videomae-tiny')
+
+
+@pytest.mark.parametrize('recipe', RESUMED)
+def test_resumed_training_is_that_which_went_on(recipe, root, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmma'):
+        whole = train_for(2, recipe, root, tmp_path / 'whole')
+        half = train_for(1, recipe, root, tmp_path / 'parts')
+        parts = train_for(2, recipe, root, tmp_path / 'parts', resume=True)
+    assert whole.keys() == half.keys() == parts.keys()
+    apart, moved = (
+        sum((whole[name] - other[name]).abs().sum().item() for name in whole)
+        for other in (parts, half)
+    )
+    print(f'\n{recipe}: resumed, differs by {apart / moved:.1e} of the last epoch')
+    assert moved > 0
+    # On a GPU sums of gradients have no fixed order.
+    assert apart <= (0.1 * moved if GPU else 0)
+
+
+def test_two_processes_on_one_device_have_the_same_weights(tmp_path):
+    argv = ['--scale', 'tiny', '--tasks', 'rec', '--modality', 'video']
+    assert main('data/simulate', [str(tmp_path / 'root'), *argv, '--videos', '24']) == 0
+    start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    start += ['--nproc-per-node', '2', str(Path(__file__).with_name('gpu_ranks.py'))]
+    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    if not GPU:
+        env['CUDA_VISIBLE_DEVICES'] = ''
+    how = dict(capture_output=True, text=True, env=env)
+    done = subprocess.run([*start, str(tmp_path)], **how)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (
+        torch.load(tmp_path / f'rank{rank}.pth', weights_only=True) for rank in range(2)
+    )
+    assert {w.device.type for w in first['weights'].values()} == {DEVICE}
+    for name, weight in first['weights'].items():
+        assert torch.equal(weight, second['weights'][name]), name
+    assert not all(w.equal(first['start'][n]) for n, w in first['weights'].items())
 
 
 @pytest.mark.parametrize('recipe', ['videomae', 'gctsm', 'videomae-tiny'])

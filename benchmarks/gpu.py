@@ -1,0 +1,192 @@
+"""What ``gpu.sh`` found so far, as ``gpu.json`` and as tables, ``gpu.md``.
+
+A folder has ``steps.tsv`` (name, exit status, seconds, limit), for each step ``.log``
+and ``.err`` of its name, and of a training a folder of its name. Exit status 1 if a
+variant failed for another reason than memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SKIPPED, NO_ROOM = 'skipped', 'out of memory'
+NONE: dict[str, Any] = {'rows': ()}
+GOALS = (
+    ('times faster', 1.5, 'MMAction2 VisionTransformer, whole step: {} times or more'),
+    ('memory', 0.5, 'its memory: {} of it or less'),
+    ('share (%)', 40, 'measured matrix rate: {} % of it or more'),
+)
+"""Of VideoMAE-B in bfloat16; column, number, and text."""
+NUMBERS = 'action/top1', 'action/mAP'
+"""What a training is validated by, in recognition and in detection."""
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """All that the steps wrote, and where they ran."""
+    lines = (folder / 'steps.tsv').read_text('utf-8').splitlines()
+    steps = []
+    for line in lines:
+        name, status, seconds, limit = line.split('\t')
+        step: dict[str, Any] = dict(step=name, exit=status, seconds=int(seconds))
+        step['limit'] = int(limit)
+        if status != SKIPPED:
+            log, errors = (
+                (folder / f'{name}.{end}').read_text('utf-8', 'replace').splitlines()
+                for end in ('log', 'err')
+            )
+            step['found'] = last_json(log) or last_json(errors)
+            if not step['found']:
+                words = log if status == '0' else errors or log
+                step['said'] = next((x for x in reversed(words) if x.strip()), '')
+        if trained := read_training(folder / name):
+            step['training'] = trained
+        steps.append(step)
+    found = [step['found'] for step in steps if step.get('found')]
+    told = {key: next((f[key] for f in found if key in f), None) for key in CONDITIONS}
+    when = time.strftime('%Y-%m-%d %H:%M', time.gmtime())
+    where = dict(date=f'{when} UTC', commit=commit(), python=platform.python_version())
+    return {**told, **where, 'goals': goals(steps), 'steps': steps}
+
+
+CONDITIONS = 'machine', 'torch'
+
+
+def commit() -> str | None:
+    """The commit of this checkout, if it is one."""
+    command = ['git', 'rev-parse', '--short=12', 'HEAD']
+    try:
+        where = Path(__file__).parent
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def last_json(lines: Sequence[str]) -> dict[str, Any] | None:
+    """The object that a benchmark prints at its end."""
+    for line in reversed(lines):
+        if line.startswith('{'):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                return None
+            return found if isinstance(found, dict) and 'rows' in found else None
+    return None
+
+
+def read_training(folder: Path) -> dict[str, Any] | None:
+    """The last validated number of a run, its epoch, and the time of a step."""
+    rows: list[dict[str, Any]] = []
+    for file in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in file.read_text('utf-8').splitlines():
+            rows.append(json.loads(line))
+    trained = [row for row in rows if 'epoch' in row]
+    for row in reversed(rows):
+        for key in NUMBERS:
+            if key in row:
+                found = {'metric': key, 'number (%)': row[key], 'epoch': row['step']}
+                if trained:
+                    found['s per step'] = trained[-1]['time']
+                    found['s of it for data'] = trained[-1]['data_time']
+                return {**found, 'data': 'simulated'}
+    return None
+
+
+def goals(steps: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The goals, where VideoMAE-B was measured in bfloat16 on a GPU."""
+    rows = [
+        row
+        for step in steps
+        for row in (step.get('found') or NONE)['rows']
+        if step['found'].get('amp') and step['found']['machine'] != 'CPU'
+        if (row['recipe'], row['code']) == ('videomae', 'mmma')
+    ]
+    found = []
+    for key, bound, text in GOALS if rows else ():
+        value = rows[0][key]
+        found.append({'goal': text.format(bound), 'found': value, 'reached': 'no'})
+        if value is not None and (value - bound) * (-1 if key == 'memory' else 1) >= 0:
+            found[-1]['reached'] = 'yes'
+    return found
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The tables in Markdown."""
+    told = [f'{k} {found[k]}' for k in (*CONDITIONS, 'date', 'commit') if found[k]]
+    parts = ['## A run of benchmarks/gpu.sh', ', '.join(told) + '.']
+    if found['goals']:
+        parts += ['VideoMAE-B, training step, bfloat16, goals:', table(found['goals'])]
+    for step in found['steps']:
+        own = step.get('found')
+        if own:
+            plain = {k: v for k, v in own.items() if k not in ('rows', *CONDITIONS)}
+            plain = {k: v for k, v in plain.items() if v not in (None, False)}
+            said = ', '.join(f'{k} {shown(v)}' for k, v in plain.items())
+            parts += [f'### {step["step"]}', said, table(own['rows'])]
+    rows = [
+        {'recipe': step['step'], **step['training'], 'seconds': step['seconds']}
+        for step in found['steps']
+        if 'training' in step
+    ]
+    if rows:
+        parts += ['### Training on simulated data, validated', table(rows)]
+    keys = 'step', 'exit', 'seconds', 'limit'
+    rows = [
+        {**{key: step[key] for key in keys}, 'last words': step.get('said', '')[:60]}
+        for step in found['steps']
+    ]
+    return '\n\n'.join([*parts, '### Steps', table(rows)]) + '\n'
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys; numbers to the right."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    keys = [k for k in keys if any(row.get(k) not in (None, '') for row in rows)]
+    sides = [
+        ':--' if any(isinstance(row.get(key), str) for row in rows) else '--:'
+        for key in keys
+    ]
+    lines = [keys, sides]
+    lines += [[shown(row.get(key)) for key in keys] for row in rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def shown(value: Any) -> str:
+    """A cell: few digits, and no bar."""
+    if value is None:
+        return '–'
+    if isinstance(value, float):
+        digits = 0 if abs(value) >= 100 else 2
+        return f'{value:.1e}' if 0 < abs(value) < 5e-3 else f'{value:,.{digits}f}'
+    if isinstance(value, list):
+        return ' '.join(map(str, value))
+    return str(value).replace('|', '/')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write both files; ``--show`` prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--show', action='store_true')
+    args = parser.parse_args(argv)
+    found = collect(args.folder)
+    text = page(found)
+    (args.folder / 'gpu.json').write_text(json.dumps(found, indent=1), 'utf-8')
+    (args.folder / 'gpu.md').write_text(text, 'utf-8')
+    if args.show:
+        print(text)
+    rows = [
+        row for step in found['steps'] for row in (step.get('found') or NONE)['rows']
+    ]
+    return int(any(row.get('told') not in (None, '', NO_ROOM) for row in rows))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
