@@ -77,14 +77,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     device = harness.find_device(args.device)
     wanted = [parse(text, args) for text in args.recipes]
     init_default_scope('mmma')
-    MMLogger.get_current_instance().setLevel('ERROR')  # else one line per parameter
     rate = matrix_rate(device, args.amp, args.matrix)
     told = {**harness.conditions(args, device), 'matrix TFLOP/s': rate / 1e12}
     rows: list[dict[str, Any]] = []
-    for own in wanted:
-        rows += measure_recipe(*own, device, rate, args)
-        if args.json:  # so far: a limit of time may end the rest
-            print(json.dumps({**told, 'rows': rows}), file=sys.stderr, flush=True)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')  # else a line of each parameter
+    try:
+        for own in wanted:
+            rows += measure_recipe(*own, device, rate, args)
+            if args.json:  # so far: a limit of time may end the rest
+                print(json.dumps({**told, 'rows': rows}), file=sys.stderr, flush=True)
+    finally:
+        logger.setLevel(level)
     return {**told, 'rows': rows}
 
 

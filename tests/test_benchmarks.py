@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ CPU = ['--device', 'cpu']
 SMALL = {
     'data': ['--rounds', '1'],
     'model': ['--arch', 'tiny', '--steps', '1', *CPU],
+    'recipes': ['--steps', '1', '--size', '32', '--matrix', '64', *CPU],
     'eval': ['--predictions', '20000', '--json-predictions', '500', '--videos', '25'],
     'nms': ['--candidates', '80', '--classes', '5', '--videos', '2', '--rounds', '1'],
     'heatmap': ['--frames', '3', '--size', '24', '--clips', '2', '--rounds', '1', *CPU],
@@ -77,7 +79,12 @@ def test_samples_of_loaders(measured, video_root):
     assert [row['file'] for row in rows] == [
         *('usual', 'ours', 'ours', 'ours', 'ours', 'raw', 'raw', 'ours', 'raw'),
     ]
-    assert measured('data', *few, 'workers')['rows'][1]['processes'] == '2'
+    rows = measured('data', *few, 'workers', '--samples', '8')['rows']
+    told = [(row['changed on'], row['processes']) for row in rows]
+    assert told == [('CPU', '1'), ('CPU', '2'), ('device', '1'), ('device', '2')]
+    assert all(
+        row['clips per s'] * row['median ms'] == pytest.approx(1000) for row in rows
+    )
     told = measured('data', *few, 'memory', '--samples', '10')['rows']
     assert [row['samples'] for row in told] == [1, 5, 10]
 
@@ -101,6 +108,107 @@ def test_recomputing_blocks_with_adapters_changes_nothing(load, measured, monkey
     assert checkpointed['gradient difference'] < 1e-4
     assert 0 < half['output difference'] < 0.1
     assert found['clip'] == '32x32x32'
+
+
+def test_training_steps_beside_those_of_upstream(measured):
+    recipes = ['videomae-tiny:2', 'posec3d-tiny:2', 'skeletontcn-tiny:2']
+    found = measured('recipes', *recipes, 'adatad_videomae-tiny:1', '--amp')
+    rows = found['rows']
+    assert found['matrix TFLOP/s'] > 0
+    assert [row['code'].split(',')[0].split()[0] for row in rows] == [
+        *('MMAction2', 'mmma', 'MMAction2', 'mmma', 'mmma', 'MMAction2', 'mmma'),
+    ]
+    for row in rows:
+        assert not row['told']
+        assert row['clips per s'] * row['ms per step'] == pytest.approx(
+            1000 * row['batch']
+        )
+        assert row['share (%)'] > 0
+        assert row['peak MiB'] is None  # of a GPU
+    assert rows[4]['times faster'] is None  # no peer
+    # All is counted, attention as well: the same operations.
+    theirs, ours = (row['TFLOP/s'] * row['ms per step'] for row in rows[:2])
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_peers_have_the_shapes_of_the_recipes(load, monkeypatch):
+    bench = load('recipes')
+    args = bench.argparse.Namespace(size=32, batch_size=None, steps=1, amp=False)
+    bench.init_default_scope('mmma')
+    sizes = {}
+    for text in ('gctsm:2', 'stgcnpp:2'):
+        _, cfg, size = bench.parse(text, args)
+        peer, own = bench.peer_of(cfg), bench.Variant(bench.OURS, cfg.model)
+        for variant in (peer, own):
+            step = bench.Step(variant, cfg, size, 'cpu', args)
+            sizes[text, variant.own] = bench.count_flops(step)
+    assert sizes['stgcnpp:2', True] == sizes['stgcnpp:2', False]
+    assert sizes['gctsm:2', False] < sizes['gctsm:2', True]  # gates
+    assert bench.parse('stgcnpp', args)[2] == 128
+    assert bench.peer_of(bench.parse('gctsm-tiny', args)[1]) is None
+
+
+def test_a_variant_without_room_ends_nothing(load, measured, monkeypatch, capsys):
+    bench = load('recipes')
+    step = bench.Step
+
+    def full(variant, *others):
+        if not variant.own:
+            raise torch.cuda.OutOfMemoryError
+        if variant.channels_last:
+            raise ValueError('no such order')
+        return step(variant, *others)
+
+    monkeypatch.setattr(bench, 'Step', full)
+    rows = measured(bench, 'posec3d-tiny:2', '--channels-last')['rows']
+    assert [row['told'] for row in rows] == [
+        *('out of memory', '', 'ValueError: no such order'),
+    ]
+    assert rows[1]['times faster'] is None
+    assert rows[1]['ms per step'] > 0
+    assert rows[0]['ms per step'] is None
+
+
+def test_tables_of_a_gpu_run(load, tmp_path, capsys):
+    bench = load('gpu')
+    row = {'recipe': 'videomae', 'code': 'mmma', 'clips per s': 200.0, 'told': ''}
+    row |= {'times faster': 1.6, 'memory': 0.6, 'share (%)': None}
+    steps = {'machine': 'H', 'torch': '2', 'amp': True, 'rows': [row]}
+    loaded = {'rows': [{'changed on': 'device', 'clips per s': 300.0}]}
+    logs = {'steps': ('', f'{json.dumps(steps)}\nkilled'), 'tests': ('a\nb', 'c\nd\n')}
+    logs['loaders'] = (f'said before\n{json.dumps(loaded)}', '')
+    logs['light'] = ('next: test', '')
+    for name, (log, err) in logs.items():
+        (tmp_path / f'{name}.log').write_text(log)
+        (tmp_path / f'{name}.err').write_text(err)
+    lines = ['steps\t124\t9\t9', 'tests\t1\t2\t9', 'loaders\t0\t3\t9']
+    lines += ['light\t0\t4\t9', 'rest\tskipped\t0\t0']
+    (tmp_path / 'steps.tsv').write_text('\n'.join(lines))
+    (scalars := tmp_path / 'light' / 'now' / 'vis_data').mkdir(parents=True)
+    told = [{'epoch': 3, 'time': 0.2, 'data_time': 0.1}]
+    told += [{'action/top1': 25.0, 'step': 3}, {'loss': 1, 'step': 4}]
+    (scalars / 'scalars.json').write_text('\n'.join(map(json.dumps, told)))
+    assert bench.main([str(tmp_path), '--show']) == 0
+    page = capsys.readouterr().out
+    assert page.startswith('## A run of benchmarks/gpu.sh\n\nmachine H, torch 2, date')
+    assert '| light | action/top1 | 25.00 | 3 | 0.20 | 0.10 | simulated | 4 |' in page
+    assert '| tests | 1 | 2 | 9 | d |' in page
+    assert '| rest | skipped | 0 | 0 |  |' in page
+    found = json.loads((tmp_path / 'gpu.json').read_text())
+    told = [(goal['found'], goal['reached']) for goal in found['goals']]
+    assert told == [(1.6, 'yes'), (0.6, 'no'), (None, 'no'), (1.5, 'yes')]
+    row['told'] = 'ValueError'
+    (tmp_path / 'steps.log').write_text(json.dumps(steps))
+    assert bench.main([str(tmp_path)]) == 1
+
+
+def test_what_finds_no_time_is_told(tmp_path):
+    env = {**os.environ, 'PY': sys.executable, 'OUT': str(tmp_path), 'IN_ALL': '5'}
+    command = ['bash', str(FOLDER / 'gpu.sh'), '--dry']
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 1, done.stderr
+    assert 'tests: skipped, ' in done.stdout
+    assert (tmp_path / 'gpu.md').read_text() in done.stdout
 
 
 def test_detections_of_arrays_and_of_files(measured):
@@ -161,6 +269,9 @@ def test_scripts_run_from_the_shell():
         ('model', ['--what', 'tia', '--frames', '0'], '0: use at least 1.'),
         ('model', ['--size', '64'], '--size is of --what tia'),
         ('model', ['--device', 'cuda'], '--device cuda: torch sees no GPU'),
+        ('recipes', ['gctms'], "unknown recipe 'gctms'"),
+        ('recipes', ['gctsm:0'], 'gctsm:0: write NAME:N with a batch of N clips'),
+        ('recipes', ['--device', 'cuda'], '--device cuda: torch sees no GPU'),
         ('heatmap', ['--device', 'cuda'], '--device cuda: torch sees no GPU'),
         ('heatmap', ['--size', '3'], 'use at least 5 x 5'),
         ('nms', ['--max-per-video', '0'], '--max-per-video: 0: use at least 1.'),

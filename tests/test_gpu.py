@@ -23,6 +23,7 @@ from mmma.data.root import DataRoot
 from mmma.engine.hooks import tell_classes
 from mmma.engine.run import TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint, train
+from mmma.models.backbones.videomae import find_arch
 from mmma.models.preprocessors import draw_heatmaps
 from mmma.registry import DATASETS, MODELS
 
@@ -120,6 +121,23 @@ def test_forward_and_backward_in_both_precisions(recipe, root):
     assert apart <= 0.01 * size
 
 
+def test_attention_is_that_of_upstream():
+    draw = torch.Generator().manual_seed(0)
+    clips = torch.randn(2, 3, 16, 112, 112, generator=draw).to(DEVICE)
+    with DefaultScope.overwrite_default_scope('mmma'):
+        theirs = MODELS.get('VisionTransformer')(**vars(find_arch('tiny'))).to(DEVICE)
+        ours = MODELS.build(dict(type='VideoMAEViT', arch='tiny')).to(DEVICE)
+    ours.load_state_dict(theirs.state_dict())
+    found = []
+    for model in (theirs, ours):
+        output = model(clips)
+        output.square().sum().backward()
+        found.append({n: p.grad for n, p in model.named_parameters()} | {'': output})
+    size = max(grad.abs().max().item() for grad in found[0].values())
+    for name, value in found[0].items():
+        assert (found[1][name] - value).abs().max() <= 1e-3 * size, name
+
+
 def test_heatmaps_are_those_of_the_cpu():
     draw = torch.Generator().manual_seed(0)
     joints = torch.rand(2, 1, 8, 17, 2, generator=draw) * 40
@@ -173,8 +191,11 @@ def test_resumed_training_is_that_which_went_on(recipe, root, tmp_path):
 
 
 def test_two_processes_on_one_device_have_the_same_weights(tmp_path):
+    # Not in this process: its copies would have a GPU that they must not touch.
+    start = [sys.executable, str(CONFIGS.parent / 'tools/data/simulate.py')]
     argv = ['--scale', 'tiny', '--tasks', 'rec', '--modality', 'video']
-    assert main('data/simulate', [str(tmp_path / 'root'), *argv, '--videos', '24']) == 0
+    argv = [*start, str(tmp_path / 'root'), *argv, '--videos', '24']
+    subprocess.run(argv, check=True)
     start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
     start += ['--nproc-per-node', '2', str(Path(__file__).with_name('gpu_ranks.py'))]
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
