@@ -1,8 +1,8 @@
 """What ``gpu.sh`` found so far, as ``gpu.json`` and as tables, ``gpu.md``.
 
-A folder has ``steps.tsv`` (name, exit status, seconds, limit), for each step ``.log``
-and ``.err`` of its name, and of a training a folder of its name. Exit status 1 if a
-variant failed for another reason than memory.
+A folder has ``steps.tsv`` (name, exit status, seconds, limit) and for each step
+``.log`` and ``.err`` of its name; another one the work dir of each training, by name.
+Exit status 1 if a variant failed for another reason than memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NUMBERS = 'action/top1', 'action/mAP'
 """What a training is validated by, in recognition and in detection."""
 
 
-def collect(folder: Path) -> dict[str, Any]:
+def collect(folder: Path, runs: Path) -> dict[str, Any]:
     """All that the steps wrote, and where they ran."""
     lines = (folder / 'steps.tsv').read_text('utf-8').splitlines()
     steps = []
@@ -45,7 +45,7 @@ def collect(folder: Path) -> dict[str, Any]:
             if not step['found']:
                 words = log if status == '0' else errors or log
                 step['said'] = next((x for x in reversed(words) if x.strip()), '')
-        if trained := read_training(folder / name):
+        if trained := read_training(runs / name):
             step['training'] = trained
         steps.append(step)
     found = [step['found'] for step in steps if step.get('found')]
@@ -195,9 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write both files; ``--show`` prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', type=Path)
+    parser.add_argument('--runs', type=Path, help='default: the same folder')
     parser.add_argument('--show', action='store_true')
     args = parser.parse_args(argv)
-    found = collect(args.folder)
+    found = collect(args.folder, args.runs or args.folder)
     text = page(found)
     (args.folder / 'gpu.json').write_text(json.dumps(found, indent=1), 'utf-8')
     (args.folder / 'gpu.md').write_text(text, 'utf-8')

@@ -2,8 +2,8 @@
 # What a CUDA GPU can tell, within ten minutes, the most telling first: whole training
 # steps beside MMAction2's, the tests that are for a GPU, loaders, two short trainings on
 # simulated data, heatmaps. It builds nothing and downloads nothing. Prints tables at
-# the end, and keeps them as gpu.md and gpu.json in OUT, from the first step on; exit
-# status 1 if anything failed or found no time. PY names the interpreter.
+# the end, and keeps them as gpu.md and gpu.json beside the logs in OUT, from the first
+# step on; exit status 1 if anything failed or found no time. PY names the interpreter.
 #
 #   benchmarks/gpu.sh          on a machine with a GPU
 #   benchmarks/gpu.sh --dry    the same list in the smallest sizes on the CPU, float32
@@ -12,8 +12,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-python}
 OUT=${OUT:-$(mktemp -d)}
-IN_ALL=${IN_ALL:-590} # seconds
+IN_ALL=${IN_ALL:-580} # seconds
 mkdir -p "$OUT"
+scratch=$(mktemp -d) # simulated data and checkpoints
+trap 'rm -rf "$scratch"' EXIT
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 cores=$(env -u OMP_NUM_THREADS nproc)
 
@@ -74,7 +76,7 @@ run() {
         printf '%s\t%d\t%d\t%d\n' "$name" $code $((SECONDS - started)) "$limit" \
             >>"$OUT/steps.tsv"
     fi
-    "$PY" benchmarks/gpu.py "$OUT" || failed=1
+    "$PY" benchmarks/gpu.py "$OUT" --runs "$scratch" || failed=1
 }
 
 bench() {
@@ -90,7 +92,7 @@ steps() {
 }
 
 simulate() {
-    run "simulated $1" 60 "$PY" -W ignore tools/data/simulate.py "$OUT/$1" \
+    run "simulated $1" 60 "$PY" -W ignore tools/data/simulate.py "$scratch/$1" \
         --modality video --scale small --balanced "${@:2}"
 }
 
@@ -98,27 +100,28 @@ simulate() {
 train() {
     local interval=$(($4 / 4 > 0 ? $4 / 4 : 1))
     run "$1" 100 "$PY" -W ignore tools/train.py "configs/$2.py" --no-pretrained $amp \
-        --data-root "$OUT/$3" --work-dir "$OUT/$1" --cfg-options \
+        --data-root "$scratch/$3" --work-dir "$scratch/$1" --cfg-options \
         "train_cfg.max_epochs=$4" "train_cfg.val_interval=$interval" \
         "train_dataloader.num_workers=$workers" "val_dataloader.num_workers=$((workers / 2))"
 }
 
-steps 'steps bfloat16' 200 "${recipes[@]}" --amp --channels-last
+steps 'steps bfloat16' 200 "${recipes[@]}" --amp --channels-last --keep
 run 'tests' 235 "$PY" -m pytest -s -m cuda tests/test_gpu.py
 simulate clips --tasks rec --videos $clips
 simulate videos --tasks det --videos $videos
-run 'packed clips' 60 "$PY" -W ignore tools/data/pack.py "$OUT/clips" "$OUT/packed"
-bench 'loaders' 60 data --what workers "${data[@]}" "$OUT/packed"
+run 'packed clips' 60 "$PY" -W ignore tools/data/pack.py \
+    "$scratch/clips" "$scratch/packed"
+bench 'loaders' 60 data --what workers "${data[@]}" "$scratch/packed"
 train 'gctsm-tiny' recog/gctsm-tiny_mma82_indomain packed "${epochs[0]}"
 train 'adatad_videomae-tiny' det/adatad_videomae-tiny_mma82 videos "${epochs[1]}"
 steps 'steps bfloat16, compiled' 90 $compiled --amp --compile
 run 'changes on the device' 40 "$PY" -W ignore tools/train.py \
     configs/recog/gctsm-tiny_mma82_indomain.py --fast-dev-run --no-pretrained $amp \
-    --device-augment --data-root "$OUT/packed" --work-dir "$OUT/changes"
+    --device-augment --data-root "$scratch/packed" --work-dir "$scratch/changes"
 bench 'heatmaps' 30 heatmap "${heatmap[@]}" --device $device
 steps 'steps float32' 60 "${plain[@]}"
 
 printf '\n'
-"$PY" benchmarks/gpu.py "$OUT" --show || failed=1
+"$PY" benchmarks/gpu.py "$OUT" --runs "$scratch" --show || failed=1
 echo "logs, gpu.json and gpu.md are in $OUT"
 exit $failed

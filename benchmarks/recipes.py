@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--steps', type=count, default=10, help='steps that are timed')
     add('--amp', action='store_true', help='bfloat16 autocast')
     add('--compile', action='store_true', help='our backbone compiled, too')
+    add('--keep', action='store_true', help='our blocks not computed twice, too')
     add('--channels-last', action='store_true', help='our convolutions so, too')
     add('--size', type=count, help="pictures of so many pixels, not the recipe's")
     add('--matrix', type=count, help='rows of the matrices (GPU: 8192, CPU: 1024)')
@@ -242,6 +243,10 @@ def variants(cfg: Any, args: argparse.Namespace) -> list[Variant]:
     found.append(Variant(OURS, cfg.model))
     if args.channels_last and 'arch' not in cfg.model.backbone:
         found.append(Variant(f'{OURS}, channels last', cfg.model, channels_last=True))
+    if args.keep and cfg.model.backbone.get('with_cp'):
+        kept = copy.deepcopy(cfg.model)
+        kept.backbone.with_cp = False
+        found.append(Variant(f'{OURS}, all kept', kept))
     if args.compile:
         found.append(Variant(f'{OURS}, compiled', cfg.model, compiled=True))
     return found
