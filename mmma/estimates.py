@@ -20,7 +20,7 @@ from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
 from mmma.files import read_json, write_file
-from mmma.processes import usable_cores
+from mmma.processes import loaders_per_process, usable_cores
 from mmma.workflow import Step, Workflow, duration
 
 SAMPLE = 4
@@ -293,7 +293,8 @@ def measure_recipe(
     with DefaultScope.overwrite_default_scope('mmma'):
         model = MODELS.build(cfg.model).to(device)
         tested, test_load = _load_batch(cfg.test_dataloader)
-        found = dict(batch_size=loader.batch_size, loaders=loader.num_workers)
+        workers = loaders_per_process() if (n := loader.num_workers) is None else n
+        found = dict(batch_size=loader.batch_size, loaders=workers)
         found['device'] = torch.cuda.get_device_name() if device == 'cuda' else 'CPU'
         found['epochs'] = cfg.train_cfg.get('max_epochs', 1)
         found['val_interval'] = cfg.train_cfg.get('val_interval', 1)

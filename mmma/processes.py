@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -73,6 +74,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def loaders_per_process() -> int:
+    """Loaders that feed one process: its share of the cores, at most 16."""
+    cores = usable_cores() // int(os.environ.get('LOCAL_WORLD_SIZE') or 1)
+    return max(1, min(cores, 16))
+
+
 def _in_pool(
     method: str, work: Callable[[Item], Any], items: dict[int, Item], workers: int
 ) -> Iterator[tuple[int, Any]]:
@@ -123,7 +130,8 @@ def _in_cluster(
                 'prints, or slurm, whose jobs jobqueue.yaml describes: docs/clusters.md'
             ) from None
         # What is left when something is raised is given up as the client closes.
-        futures, again = {client.submit(work, x, pure=False): x for x in items}, []
+        at_work = partial(_as_here, os.getcwd(), work)
+        futures, again = {client.submit(at_work, x, pure=False): x for x in items}, []
         for future in finished(futures):
             item = futures[future]
             try:
@@ -132,9 +140,15 @@ def _in_cluster(
                 again.append(item)
         for item in again:
             try:
-                yield item, client.submit(work, item, pure=False).result()
+                yield item, client.submit(at_work, item, pure=False).result()
             except KilledWorker:
                 yield item, CRASHED
+
+
+def _as_here(folder: str, work: Callable[[Item], Any], item: Item) -> Any:
+    """Work where relative paths mean what they mean to the command."""
+    os.chdir(folder)
+    return work(item)
 
 
 def _at_work(work: Callable[[Item], Any], item: Item) -> Any:

@@ -1,15 +1,19 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dask
+import numpy as np
 import pytest
 from distributed import LocalCluster
 
 from mmma.cli import main
+from mmma.data.arrays import FeatureStore
 from mmma.files import draft
 from mmma.processes import CRASHED, map_in_processes
 
@@ -142,6 +146,19 @@ def test_commands_use_a_cluster(cluster, video_root, tmp_path, monkeypatch):
     for name in files:
         both = [(tmp_path / place / name).read_bytes() for place in ('here', 'there')]
         assert both[0] == both[1]
+
+
+def test_features_come_from_a_cluster(cluster, video_root, tmp_path, monkeypatch):
+    monkeypatch.setenv('MMMA_CLUSTER', '')
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(video_root, tmp_path / 'root')
+    argv = ['root', 'gctsm-tiny', '--no-pretrained', '--task', 'rec']
+    assert main('data/features', [*argv, '--name', 'here']) == 0
+    assert main('data/features', [*argv, '--name', 'there', '--cluster', cluster]) == 0
+    here, there = (FeatureStore(Path('root'), n, 'rec') for n in ('here', 'there'))
+    assert set(here.names) == set(there.names)
+    for name in here.names:
+        assert np.array_equal(here.get(name), there.get(name))
 
 
 def slow(number):

@@ -7,12 +7,15 @@ task = 'rec'
 label_space = 'mma82'
 data_root = 'data/mma82'
 
+# num_workers None: as many loaders as there are cores for each process, at most 16.
 train_dataloader = dict(
+    num_workers=None,
     persistent_workers=True,
     sampler=dict(type='EpochSampler', shuffle=True),
     dataset=dict(type='ClipDataset', data_root=data_root, subset='train'),
 )
 val_dataloader = dict(
+    num_workers=None,
     persistent_workers=True,
     sampler=dict(type='EpochSampler', shuffle=False),
     dataset=dict(type='ClipDataset', data_root=data_root, subset='val', test_mode=True),

@@ -34,6 +34,7 @@ checkpoint [CKPT]: default: weights of the recipe; {CKPT_HELP}
 --tokens: rec: see above
 --views V (int): rec: views per clip
 .skip_broken .trust .allow_simulated
+--workers N (int): of --cluster slurm: jobs
 --cfg-options K=V ... = []"""
 add_arguments = declared(ARGUMENTS, BackboneOptions)
 
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or recipe.removesuffix('_mma82')
     options = (name, args.task, args.dtype, args.rate, args.stride_sec)
     with progress_bar('features') as report:
-        store, added, left_out = extract(opened, weights, *options, report)
+        store, added, left_out = extract(
+            opened, weights, *options, report, args.workers
+        )
     info = store.info
     print(
         f'{args.root}/features/{name}: {len(store):,} rows of {args.task}, '

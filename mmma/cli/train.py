@@ -15,8 +15,8 @@ root's); few-shot and other adaptation to a target happens in test.py."""
 
 ARGUMENTS = """
 *config
-.work_dir .launcher .load_from .resume .amp .device_augment .pretrained .trust
-.allow_simulated .allow_changed_config .fast_dev_run .log .preset"""
+.work_dir .launcher .load_from .resume .amp .device_augment .shard .pretrained
+.trust .allow_simulated .allow_changed_config .fast_dev_run .log .preset"""
 add_arguments = declared(ARGUMENTS, TrainOptions)
 
 

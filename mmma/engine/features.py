@@ -19,6 +19,8 @@ import hashlib
 import json
 import logging
 import math
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,11 +44,12 @@ from mmma.data.root import DataRoot
 from mmma.datasets.clips import read_names
 from mmma.datasets.samplers import SampleKey
 from mmma.datasets.windows import WindowOptions
-from mmma.engine.run import BackboneOptions, Run
+from mmma.engine.run import OF_WORKERS, BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable, join_tables
 from mmma.files import atomic_write, cache_home, only_writer, placed, read_own
+from mmma.processes import CRASHED, map_in_processes
 from mmma.protocols import Protocol
 from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
@@ -372,6 +375,7 @@ def extract(
     rate: float = 15.0,
     stride_sec: float | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int | None = None,
 ) -> tuple[FeatureStore, int, list[str]]:
     """Extract the features of all clips or videos of a data root.
 
@@ -382,6 +386,7 @@ def extract(
         stride_sec: Of ``det``: seconds from one window to the next, one pooled feature
             each; None: windows end to end, one feature per token of time.
         on_progress: Called with how many are done, and how many there are.
+        workers: Jobs that the batch system of a cluster is asked for.
 
     Returns:
         The store, how many this run added, and names of those that cannot be read.
@@ -394,19 +399,10 @@ def extract(
     for key, value in (('rate', rate), ('stride_sec', stride_sec)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f'{key} {value}: use a number above 0.')
-    root = run.root
-    runner, origin = load_backbone(run, weights)
-    source, record = FeatureSource(runner), origin['checkpoint']
-    stream: Callable[[set[str]], Iterator[tuple[str, np.ndarray | None]]]
-    if task == 'rec':
-        names = {clip.clip for clip in root.read_rec()}
-        # Clips of any length have as many rows: the stride is a stand-in.
-        times = dict(dim=runner.model.cls_head.in_channels, stride_sec=1.0)
-        stream = partial(_clips, source, root)
-    else:
-        names = {video.video for video in root.read_det()}
-        datasets, times = _windows(source, root, rate, stride_sec)
-        stream = partial(_videos, source, datasets)
+    root, how = run.root, (task, rate, stride_sec)
+    stream, names, times, record = _prepare(run, weights, *how)
+    if os.environ.get('MMMA_CLUSTER'):
+        stream = partial(_in_cluster, run, weights, how, workers)
     backbone = run.name + (', random weights' if record['random_backbone'] else '')
     facts = dict(weights_sha256=record['sha256'], data_fingerprint=root.fingerprint())
     info = FeaturesInfo(dtype=dtype, backbone=backbone, **facts, **times)
@@ -429,6 +425,58 @@ def extract(
             on_progress(len(writer.names) + len(broken), len(names))
         added = len(writer.names) - before
     return FeatureStore(root.path, name, task), added, broken
+
+
+_Stream = Callable[[set[str]], Iterator[tuple[str, np.ndarray | None]]]
+
+
+def _prepare(
+    run: Run, weights: BackboneOptions, task: str, rate: float, stride_sec: float | None
+) -> tuple[_Stream, set[str], dict[str, Any], dict[str, Any]]:
+    """What gives features, of which names, their ``FeaturesInfo``, their weights."""
+    root = run.root
+    runner, origin = load_backbone(run, weights)
+    source, record = FeatureSource(runner), origin['checkpoint']
+    if task == 'rec':
+        names = {clip.clip for clip in root.read_rec()}
+        # Clips of any length have as many rows: the stride is a stand-in.
+        times = dict(dim=runner.model.cls_head.in_channels, stride_sec=1.0)
+        return partial(_clips, source, root), names, times, record
+    names = {video.video for video in root.read_det()}
+    datasets, times = _windows(source, root, rate, stride_sec)
+    return partial(_videos, source, datasets), names, times, record
+
+
+_prepared: dict[str, _Stream] = {}
+
+
+def _some(
+    run: Run, weights: BackboneOptions, how: tuple[Any, ...], names: Sequence[str]
+) -> list[tuple[str, np.ndarray | None]]:
+    """Features of some names, in a process of a cluster, which keeps its model."""
+    key = repr((run.cfg.pretty_text, weights, how))
+    if key not in _prepared:
+        _prepared.clear()
+        if multiprocessing.current_process().daemon:  # has no processes of its own
+            run.cfg.test_dataloader.num_workers = 0
+            for name in OF_WORKERS:
+                run.cfg.test_dataloader.pop(name, None)
+        _prepared[key] = _prepare(run, weights, *how)[0]
+    return list(_prepared[key](set(names)))
+
+
+def _in_cluster(
+    run: Run,
+    weights: BackboneOptions,
+    how: tuple[Any, ...],
+    workers: int | None,
+    missing: set[str],
+) -> Iterator[tuple[str, np.ndarray | None]]:
+    work = partial(_some, run, weights, how)
+    for names, found in map_in_processes(work, _blocks(sorted(missing), 64), workers):
+        if found == CRASHED:
+            raise ValueError(f'a process died of one of {", ".join(names)}: {CRASHED}')
+        yield from found
 
 
 def _clips(

@@ -19,6 +19,7 @@ from mmma.data.joints import JointLayout, read_layout
 from mmma.data.root import INFO_FILE, DataRoot, missing_root
 from mmma.evaluation.recognition import as_mac
 from mmma.files import only_writer
+from mmma.processes import loaders_per_process
 from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import SUBSETS, LabelSpace
 
@@ -107,6 +108,8 @@ class TrainOptions:
         amp: mixed precision (bf16 where the GPU has it)
         device_augment: resize and change the frames of training on the model's device
             instead of in loaders, where cores cannot feed a GPU
+        shard: split weights, gradients and the optimizer's state among the processes
+            (FSDP), for models that are too large for one GPU
         pretrained: train from scratch
         trust: load weights even if they are a pickle that can run code
         allow_simulated: start from weights trained on simulated data on real data
@@ -125,6 +128,7 @@ class TrainOptions:
     resume: bool = False
     amp: bool = False
     device_augment: bool = False
+    shard: bool = False
     pretrained: bool = True
     trust: bool = False
     allow_simulated: bool = False
@@ -160,6 +164,16 @@ class TrainOptions:
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
+            if bf16:  # has the range of float32: no losses that are scaled
+                cfg.optim_wrapper.loss_scale = {'enabled': False}
+        if self.shard:
+            if self.launcher == 'none':
+                raise ValueError(
+                    '--shard splits a model among several processes: start them with '
+                    'torchrun or Slurm and --launcher (docs/clusters.md), or leave it '
+                    'out.'
+                )
+            cfg.model_wrapper_cfg = {'type': 'FullyShard'}
         if self.device_augment:
             from mmma.models.augment import augment_on_device
 
@@ -331,6 +345,8 @@ def open_run(
         options.write(cfg, root, folder)
     for subset in SUBSETS:
         loader = cfg.get(f'{subset}_dataloader') or {}
+        if loader.get('num_workers', 0) is None:
+            loader.num_workers = loaders_per_process()
         workers = loader.get('num_workers', 0)
         if not isinstance(workers, int) or workers < 0:
             raise ValueError(
@@ -366,12 +382,15 @@ def describe_data(run: Run) -> dict[str, Any]:
 
 
 def set_environment(cfg: Any, launcher: str) -> None:
-    """Set the launcher, and a backend that this machine has."""
+    """Set the launcher, and what this machine has: pinned memory or another backend."""
     import torch
     from mmengine.config import ConfigDict
 
     cfg.launcher = launcher
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        for name in filter(cfg.get, (f'{subset}_dataloader' for subset in SUBSETS)):
+            cfg[name].setdefault('pin_memory', True)
+    else:
         cfg.env_cfg.dist_cfg.backend = 'gloo'
         cfg.model_wrapper_cfg = ConfigDict(
             type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False

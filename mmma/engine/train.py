@@ -18,6 +18,7 @@ from mmma.checkpoints.files import frozen_names, last_checkpoint
 from mmma.config import parse_config
 from mmma.engine.hooks import PlainCheckpointHook
 from mmma.engine.run import OF_WORKERS, Run, TrainOptions, check_data
+from mmma.engine.sharding import WholeInValidation
 from mmma.engine.weights import (
     FROM_SCRATCH,
     ConsoleRunner,
@@ -124,6 +125,8 @@ def build_trainer(run: Run) -> Runner:
     if not torch.cuda.is_available():
         _keep_memory()
     runner = ConsoleRunner.from_cfg(run.cfg)
+    if runner.sharded:
+        runner.register_hook(WholeInValidation())
     for hook in runner.hooks:
         if isinstance(hook, PlainCheckpointHook):
             hook.run = run

@@ -1,5 +1,6 @@
 """Weights that a run starts from, the guard between them and its data, its runner."""
 
+import copy
 import itertools
 import logging
 import math
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseDataPreprocessor, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmma.checkpoints import (
@@ -31,6 +33,7 @@ from mmma.checkpoints import (
 )
 from mmma.checkpoints.download import file_name
 from mmma.checkpoints.files import frozen_names, weights_sha256
+from mmma.engine import sharding
 from mmma.engine.run import BackboneOptions, Run, TestOptions
 from mmma.protocols import REST, Protocol
 from mmma.taxonomy import own_table
@@ -90,6 +93,54 @@ class ConsoleRunner(Runner):
         logger.handlers[0].setFormatter(lines)
         logger.handlers[0].addFilter(lines)
         return logger
+
+    def build_model(self, model: Any) -> Any:
+        """Build the model; what loaders have pinned goes to a GPU without waiting."""
+        built = super().build_model(model)
+        for module in built.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module._non_blocking = True
+        return built
+
+    def wrap_model(self, wrapper: Any, model: Any) -> Any:
+        """Split the model among processes, if that is its wrapper."""
+        if (wrapper or {}).get('type') != sharding.WRAPPER:
+            return super().wrap_model(wrapper, model)
+        model = model.to(get_device())
+        model.init_weights()  # the same in each process
+        return sharding.shard(model)
+
+    @property
+    def sharded(self) -> bool:
+        """The model is split among processes."""
+        return hasattr(self.model, 'unshard')
+
+    def _init_model_weights(self) -> None:
+        if not self.sharded:
+            super()._init_model_weights()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the backbone alone: a train step has what torch cannot compile."""
+        if given := self.cfg.get('compile'):
+            options = {} if given is True else given.to_dict()
+            unwrapped(self.model).backbone.compile(**options)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer of whole or of split weights; on GPUs in one kernel."""
+        fusing = torch.cuda.is_available() and isinstance(optim_wrapper, dict)
+        if fusing and optim_wrapper['optimizer']['type'] in ('Adam', 'AdamW', 'SGD'):
+            optim_wrapper = copy.deepcopy(optim_wrapper)
+            optim_wrapper['optimizer'].setdefault('fused', True)
+        built = super().build_optim_wrapper(optim_wrapper)
+        if self.sharded:
+            sharding.shard_optimizer(built.optimizer)
+        return built
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save the whole model; one process writes it."""
+        owners = (self.model, self.optim_wrapper) if self.sharded else ()
+        with sharding.gathered(*owners):
+            super().save_checkpoint(*args, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def test_origin_names_the_file_that_sets_each_key(capsys):
     origin = {line.split(' = ')[0]: line.rpartition('# ')[2] for line in lines}
     base = 'configs/_base_/datasets'
     assert origin['model.backbone.arch'] == CONFIG
-    assert origin['train_dataloader.num_workers'] == f'{base}/mma82_rgb_16x224.py'
+    assert origin['train_dataloader.sampler.repeats'] == f'{base}/mma82_rgb_16x224.py'
     assert origin['log_level'] == 'configs/_base_/default_runtime.py'
     assert origin['train_dataloader.batch_size'] == 'protocol or option'
     assert origin['train_dataloader.dataset.domains'] == 'protocol or option'

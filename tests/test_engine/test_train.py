@@ -1,5 +1,6 @@
 """A run that is stopped and resumed equals one that was not."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from mmma.apis import load_config, report
 from mmma.checkpoints.files import last_checkpoint, load_weights_file
 from mmma.cli import main
 from mmma.engine.run import TestOptions, TrainOptions, open_run
+from mmma.engine.sharding import shard
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
 from mmma.evaluation.reports import read_results
@@ -86,6 +88,36 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
         for name, value in state.items():
             assert torch.equal(value, found['optimizer']['state'][key][name])
     assert expected['param_schedulers'] == found['param_schedulers']
+
+
+def test_a_split_model_learns_and_resumes_as_a_whole_one(video_root, tmp_path):
+    """In two processes; then one of them dies, and the other does not outlive it."""
+    start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    argv = ['--nproc-per-node', '2', 'tests/sharded_runs.py', video_root, tmp_path]
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    told = dict(capture_output=True, text=True, env=env, timeout=120)
+    done = subprocess.run([*start, *argv], **told)
+    assert done.returncode == 1
+    assert 'Signal 9 (SIGKILL) received' in done.stderr
+    expected, found = (final_state(tmp_path / name) for name in ('whole', 'parts'))
+    torch.testing.assert_close(found['state_dict'], expected['state_dict'])
+    found, expected = found['optimizer'], expected['optimizer']
+    torch.testing.assert_close(found['state'], expected['state'])
+    assert found['param_groups'] == expected['param_groups']
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'told'),
+    [('gctsm-tiny', 'no blocks'), ('videomae-tiny-lora', 'frozen weights')],
+)
+def test_what_is_not_split(recipe, told, video_root):
+    cfg = load_config(f'configs/recog/{recipe}_mma82_indomain.py')
+    with DefaultScope.overwrite_default_scope('mmma'):
+        model = MODELS.build(cfg.model)
+    with pytest.raises(ValueError, match=f'trained as a whole: this model has {told}'):
+        shard(model)
+    with pytest.raises(ValueError, match='--shard splits a model among several'):
+        open_run(tiny(video_root, {}), options=TrainOptions(shard=True))
 
 
 def test_few_parameters_are_trained_saved_and_merged(

@@ -16,7 +16,6 @@ train_pipeline = test_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(
         type='UntrimmedDataset',
         modality='Feature',
@@ -26,7 +25,6 @@ train_dataloader = dict(
 )
 val_dataloader = test_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(
         type='UntrimmedDataset',
         modality='Feature',

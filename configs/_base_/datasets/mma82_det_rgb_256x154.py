@@ -29,12 +29,10 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=1,
-    num_workers=4,
     dataset=dict(type='UntrimmedDataset', window=window, pipeline=train_pipeline),
 )
 val_dataloader = test_dataloader = dict(
     batch_size=1,
-    num_workers=4,
     dataset=dict(type='UntrimmedDataset', window=window, pipeline=test_pipeline),
 )
 val_evaluator = test_evaluator = dict(

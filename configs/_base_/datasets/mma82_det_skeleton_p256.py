@@ -29,14 +29,12 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(
         type='UntrimmedDataset', modality='Pose', window=window, pipeline=train_pipeline
     ),
 )
 val_dataloader = test_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(
         type='UntrimmedDataset', modality='Pose', window=window, pipeline=test_pipeline
     ),

@@ -24,8 +24,8 @@ val_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=32, num_workers=2, dataset=dict(modality='Pose', pipeline=train_pipeline)
+    batch_size=32, dataset=dict(modality='Pose', pipeline=train_pipeline)
 )
 val_dataloader = test_dataloader = dict(
-    batch_size=64, num_workers=2, dataset=dict(modality='Pose', pipeline=val_pipeline)
+    batch_size=64, dataset=dict(modality='Pose', pipeline=val_pipeline)
 )

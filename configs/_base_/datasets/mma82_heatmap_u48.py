@@ -37,11 +37,11 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16, num_workers=8, dataset=dict(modality='Pose', pipeline=train_pipeline)
+    batch_size=16, dataset=dict(modality='Pose', pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=32, num_workers=8, dataset=dict(modality='Pose', pipeline=val_pipeline)
+    batch_size=32, dataset=dict(modality='Pose', pipeline=val_pipeline)
 )
 test_dataloader = dict(  # clips of 20 views
-    batch_size=2, num_workers=8, dataset=dict(modality='Pose', pipeline=test_pipeline)
+    batch_size=2, dataset=dict(modality='Pose', pipeline=test_pipeline)
 )

@@ -34,10 +34,9 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=4,
     sampler=dict(repeats=2),
     dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader = test_dataloader = dict(
-    batch_size=8, num_workers=4, dataset=dict(pipeline=test_pipeline)
+    batch_size=8, dataset=dict(pipeline=test_pipeline)
 )

@@ -36,9 +36,7 @@ test_pipeline = [
     dict(type='PackClip'),
 ]
 
-train_dataloader = dict(
-    batch_size=16, num_workers=8, dataset=dict(pipeline=train_pipeline)
-)
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 val_dataloader = test_dataloader = dict(
-    batch_size=16, num_workers=8, dataset=dict(pipeline=test_pipeline)
+    batch_size=16, dataset=dict(pipeline=test_pipeline)
 )

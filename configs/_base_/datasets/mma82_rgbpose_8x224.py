@@ -48,16 +48,13 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=6,
-    num_workers=8,
     dataset=dict(modality='RGB+Pose', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=6,
-    num_workers=8,
     dataset=dict(modality='RGB+Pose', pipeline=val_pipeline),
 )
 test_dataloader = dict(  # clips of 10 views
     batch_size=1,
-    num_workers=8,
     dataset=dict(modality='RGB+Pose', pipeline=test_pipeline),
 )

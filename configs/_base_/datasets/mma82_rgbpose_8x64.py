@@ -35,11 +35,9 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(modality='RGB+Pose', pipeline=train_pipeline),
 )
 val_dataloader = test_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     dataset=dict(modality='RGB+Pose', pipeline=test_pipeline),
 )

@@ -28,7 +28,6 @@ train_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
     sampler=dict(repeats=4),
     dataset=dict(
         type='UnlabelledDataset',

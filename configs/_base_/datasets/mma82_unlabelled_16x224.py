@@ -31,7 +31,6 @@ train_pipeline = [
 
 train_dataloader = dict(
     batch_size=32,
-    num_workers=4,
     sampler=dict(repeats=4),
     dataset=dict(
         type='UnlabelledDataset',
