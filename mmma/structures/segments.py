@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, TypeAlias
@@ -21,7 +21,6 @@ LENGTH_MARGIN_SEC = 1e-6
 MOMENT_MARGIN = 1e-4
 """Of a step: by so much a segment may start after a moment and still cover it."""
 _MIN_UNION_SEC = 1e-8
-_RAISE_EVERY = 16  # picks between looks at what can still be among the best
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,8 @@ class Segments:
         if options.method != 'none' and len(found):
             columns = (found.segments_sec, found.scores, found.labels)
             scores = _decayed_scores(*columns, options)
-            found = replace(found, scores=scores).select(scores > 0)
+            picked = np.flatnonzero(scores)
+            found = replace(found.select(picked), scores=scores[picked])
         return found.top(options.max_per_video)
 
 
@@ -296,75 +296,43 @@ class FrameScores:
 def _decayed_scores(
     table: FloatArray, scores: FloatArray, classes: NDArray[Any], options: NmsOptions
 ) -> FloatArray:
-    """Scores of sorted candidates at the moment they are picked; 0: they never are."""
-    found = np.zeros(len(scores))
-    ends = np.ascontiguousarray(table.T)  # (2, n)
-    for members, exists in _blocks(table, classes):
-        block = np.where(exists, scores[members], 0)  # (B, m)
-        picked = _pick(ends[:, members], block, found[found > 0], options)
-        found[members[exists]] = picked[exists]
-    return found
+    """Scores of sorted candidates at the moment they are picked; 0: they never are.
 
-
-def _blocks(
-    table: FloatArray, classes: NDArray[Any]
-) -> Iterator[tuple[IntArray, BoolArray]]:
-    """Groups of one class that touch each other, padded to blocks of like sizes.
-
-    (B, m) indices of candidates and which of them exist; small groups first. Groups do
-    not influence each other, so those of a block are treated at once.
+    The best of each group of one class that touch each other is picked at once, again
+    and again: groups do not influence each other. What can no longer be among the best
+    of the video goes.
     """
-    begins = np.flatnonzero(_starts_group(table, classes))
-    sizes = np.diff(begins, append=len(table))
-    steps = np.ceil(np.log2(sizes)).astype(np.int64)  # a block pads to twice, at most
-    for step in np.unique(steps):
-        chosen = steps == step
-        places = np.arange(sizes[chosen].max())
-        exists = places < sizes[chosen, None]
-        yield begins[chosen, None] + np.where(exists, places, 0), exists
+    found, left = np.zeros(len(scores)), scores.copy()
+    rows, ends = np.arange(len(scores)), np.ascontiguousarray(table.T)  # (2, n)
+    group = np.cumsum(_starts_group(table, classes))
+    picks, floor = np.empty(0), options.min_score
+    while len(rows):
+        begins = np.append(True, group[1:] != group[:-1]).nonzero()[0]
+        sizes = np.append(begins[1:], len(rows)) - begins
+        top = np.maximum.reduceat(left, begins)
+        equal = (left == np.repeat(top, sizes)).nonzero()[0]
+        best = equal[equal.searchsorted(begins)]  # of equals the first
+        found[rows[best]] = top
+        left *= _decay(np.repeat(ends[:, best], sizes, axis=1), ends, options)
+        left[best] = 0  # a pick is used up
+        picks = np.sort(np.append(picks, top))[-options.max_per_video :]
+        if len(picks) == options.max_per_video:  # as good as the last of them counts
+            floor = max(options.min_score, np.nextafter(picks[0], 0))
+        stays = (left > floor).nonzero()[0]
+        rows, left, group = (x.take(stays) for x in (rows, left, group))
+        ends = ends.take(stays, axis=1)
+    return found
 
 
 def _starts_group(table: FloatArray, classes: NDArray[Any]) -> BoolArray:
-    """True where nothing before a candidate has its class and reaches into it."""
-    _, moments = np.unique(table, return_inverse=True)
-    moments = moments.reshape(-1, 2)  # as ranks, so that shifting them is exact
-    _, places = np.unique(classes, return_inverse=True)
-    moments = moments + places[:, None] * (2 * len(table))
-    reach = np.maximum.accumulate(moments[:, 1])
-    return np.concatenate([[True], moments[1:, 0] >= reach[:-1]])
+    """True where nothing before a candidate has its class and reaches into it.
 
-
-def _pick(
-    members: FloatArray, scores: FloatArray, earlier: FloatArray, options: NmsOptions
-) -> FloatArray:
-    """Soft or hard NMS of several groups, one pick of each at a time.
-
-    From (2, B, m) starts and ends, by start, (B, m) scores, 0 where there is none, and
-    scores that other blocks picked, to the (B, m) score of each when picked, or 0.
+    Candidates that all but touch may count as touching.
     """
-    rows = np.arange(len(scores))
-    found = np.zeros_like(scores)
-    floor = _floor(earlier, options)
-    for step in range(min(scores.shape[1], options.max_per_video)):
-        if step % _RAISE_EVERY == _RAISE_EVERY - 1:
-            floor = _floor(np.append(earlier, found[found > 0]), options)
-        best = scores.argmax(axis=1)
-        top = scores[rows, best]
-        if top.max() <= floor:
-            break
-        found[rows, best] += np.where(top > floor, top, 0)
-        scores *= _decay(members[:, rows, best, None], members, options)
-        scores[rows, best] = 0  # a pick is used up
-    return found
-
-
-def _floor(picks: FloatArray, options: NmsOptions) -> float:
-    """Bound that a score must exceed to be among the best at the end, given some."""
-    surplus = len(picks) - options.max_per_video
-    if surplus < 0:
-        return options.min_score
-    last = np.partition(picks, surplus)[surplus]
-    return max(options.min_score, float(np.nextafter(last, 0)))
+    apart = np.ptp(table) + 1
+    moments = table + classes[:, None] * apart
+    reach = np.maximum.accumulate(moments[:, 1]) + 1e-12 * apart * (classes[-1] + 1)
+    return np.append(True, moments[1:, 0] > reach[:-1])
 
 
 def _decay(picks: FloatArray, others: FloatArray, options: NmsOptions) -> FloatArray:
