@@ -402,13 +402,13 @@ def extract(
     root, how = run.root, (task, rate, stride_sec)
     stream, names, times, record = _prepare(run, weights, *how)
     if os.environ.get('MMMA_CLUSTER'):
-        stream = partial(_in_cluster, run, weights, how, workers)
+        stream = partial(_in_cluster, run, weights, how, workers, names)
     backbone = run.name + (', random weights' if record['random_backbone'] else '')
     facts = dict(weights_sha256=record['sha256'], data_fingerprint=root.fingerprint())
     info = FeaturesInfo(dtype=dtype, backbone=backbone, **facts, **times)
     with contextlib.suppress(FileNotFoundError, ValueError):
         store = FeatureStore(root.path, name, task)
-        if store.info == info and set(store.names) == names:
+        if store.info == info and set(store.names) == set(names):
             if (parts := store.path.with_name(f'.{task}.part')).exists():
                 with only_writer(parts):  # of a run that was killed at its end
                     shutil.rmtree(parts)
@@ -417,7 +417,7 @@ def extract(
     place = root.path / 'features' / name
     with placed(place), FeatureWriter(root.path, name, info, task) as writer:
         before = len(writer.names)
-        for each, features in stream(names.difference(writer.names)):
+        for each, features in stream(set(names).difference(writer.names)):
             if features is None:
                 broken.append(each)
             else:
@@ -432,17 +432,18 @@ _Stream = Callable[[set[str]], Iterator[tuple[str, np.ndarray | None]]]
 
 def _prepare(
     run: Run, weights: BackboneOptions, task: str, rate: float, stride_sec: float | None
-) -> tuple[_Stream, set[str], dict[str, Any], dict[str, Any]]:
+) -> tuple[_Stream, list[str], dict[str, Any], dict[str, Any]]:
     """What gives features, of which names, their ``FeaturesInfo``, their weights."""
     root = run.root
     runner, origin = load_backbone(run, weights)
     source, record = FeatureSource(runner), origin['checkpoint']
     if task == 'rec':
-        names = {clip.clip for clip in root.read_rec()}
+        rows = sorted(root.read_rec(), key=lambda clip: (clip.domain, clip.subset))
+        names = [clip.clip for clip in rows]  # neighbours go through the model at once
         # Clips of any length have as many rows: the stride is a stand-in.
         times = dict(dim=runner.model.cls_head.in_channels, stride_sec=1.0)
         return partial(_clips, source, root), names, times, record
-    names = {video.video for video in root.read_det()}
+    names = [video.video for video in root.read_det()]
     datasets, times = _windows(source, root, rate, stride_sec)
     return partial(_videos, source, datasets), names, times, record
 
@@ -470,12 +471,14 @@ def _in_cluster(
     weights: BackboneOptions,
     how: tuple[Any, ...],
     workers: int | None,
+    names: Sequence[str],
     missing: set[str],
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     work = partial(_some, run, weights, how)
-    for names, found in map_in_processes(work, _blocks(sorted(missing), 64), workers):
+    blocks = _blocks([name for name in names if name in missing], 64)
+    for block, found in map_in_processes(work, blocks, workers):
         if found == CRASHED:
-            raise ValueError(f'a process died of one of {", ".join(names)}: {CRASHED}')
+            raise ValueError(f'a process died of one of {", ".join(block)}: {CRASHED}')
         yield from found
 
 
