@@ -1,6 +1,6 @@
-"""How cost grows: each piece of work at four sizes, each twice the last, and the slope of
-the logarithm of its time over that of its size (1: twice the size takes twice as long).
-One thread; no slope over 1 means that nothing grows faster than the data."""
+"""How cost grows: each piece of work at four sizes, each twice the last, and the slope
+of the logarithm of its time over that of its size: where it is 1, twice the size takes
+twice as long. One thread."""
 
 from __future__ import annotations
 

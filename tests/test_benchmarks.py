@@ -20,6 +20,8 @@ SMALL = {
     'eval': ['--predictions', '20000', '--json-predictions', '500', '--videos', '25'],
     'nms': ['--candidates', '80', '--classes', '5', '--videos', '2', '--rounds', '1'],
     'heatmap': ['--frames', '3', '--size', '24', '--clips', '2', '--rounds', '1', *CPU],
+    'growth': ['--scale', '0.01', '--rounds', '1'],
+    'plan': ['videomae-tiny', 'adatad_videomae-tiny'],
     'fewshot': ['--dim', '16', '--shots', '1', '2', '--runs', '1', '--views', '2'],
 }
 
@@ -40,7 +42,9 @@ def load(monkeypatch):
 
     yield by_name
     torch.set_num_threads(threads)
-    sys.modules.pop('harness', None)
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, '__file__', None) or '/').parent == FOLDER:
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -235,6 +239,27 @@ def test_all_nms_keep_the_same(load, measured):
     assert all(row['difference'] < 1e-6 for row in rows)
     assert all(0 < row['kept per video'] <= 80 for row in rows)
     assert bench.difference([[1], [2]], [[1]]) is None  # other detections
+
+
+def test_the_slope_of_every_work(measured):
+    rows = measured('growth')['rows']
+    assert len({(row['work'], row['grows'].split(',')[0]) for row in rows}) == 10
+    assert all(row['last ms'] > 0 and row['slope'] < 5 for row in rows)
+
+
+def test_what_trainings_ask_of_gpus(load, measured):
+    clips, windows = measured('plan', '--tflops', '1')['rows']
+    for row in (clips, windows):
+        hours = row['clips in all'] / row['clips per s'] / 3600
+        assert row['GPU hours'] == pytest.approx(hours)
+        assert row['GPU hours'] == 8 * row['hours on 8'] == 64 * row['hours on 64']
+        assert row['GiB a GPU'] > row['GiB of states'] > 0
+        assert row['M parameters'] == row['that learn']
+    bench = load('plan')
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+    model.extract_feat = lambda x, stage: [model(x)]
+    own = {p.untyped_storage()._cdata for p in model.parameters()}
+    assert bench.kept(model, torch.rand(5, 4), own) == 4 * (5 * 4 + 5 * 8)
 
 
 @pytest.mark.parametrize('persons', ['1', '2'])
