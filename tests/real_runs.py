@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmma.cli import real
+from mmma.cli.arguments import arguments_of
 from mmma.data.root import DatasetInfo, write_info
 
 # Called as `FAKE -m mmma COMMAND ...`: notes the command, and makes what it would make.
@@ -62,7 +63,7 @@ def real_args(tmp_path: Path, *words: str, preset: str = 'cpu-small') -> object:
     if not (tmp_path / 'data').exists():
         make_table_root(tmp_path / 'data')
     parser = argparse.ArgumentParser()
-    real.add_arguments(parser)
+    arguments_of(real)(parser)
     argv = [str(tmp_path / 'data'), '--out', str(tmp_path / 'out'), '--preset', preset]
     return parser.parse_args([*argv, *words])
 

@@ -12,6 +12,7 @@ import pytest
 from real_runs import make_table_root, real_args, use_fake
 
 from mmma import workflow
+from mmma.cli.arguments import arguments_of
 from mmma.config import find_config
 from mmma.workflow import PRESETS, Workflow, duration, only_run
 
@@ -70,7 +71,7 @@ def test_every_command_is_one_that_its_tool_takes(tmp_path):
             name, *arguments = step.command
             module = importlib.import_module(f'mmma.cli.{name.replace("/", "_")}')
             parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
-            module.add_arguments(parser)
+            arguments_of(module)(parser)
             launcher = ['--launcher', 'pytorch'] if step.gpus > 1 else []
             wrong += parser.parse_known_args([*arguments, *launcher])[1]
             for word in arguments:

@@ -1,6 +1,7 @@
 """Command line: one module per command, imported only when it is called.
 
-A command module has ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
+A command module has its help as docstring, ``ARGUMENTS`` as of ``declared``, or instead
+of them ``add_arguments(parser)``, and ``run(args) -> int``.
 Exit status: 0 done, 1 a check failed, 2 bad usage or bad input, 130 or 143 interrupted.
 """
 
@@ -160,7 +161,7 @@ def _parsed(
     command: str, argv: Sequence[str] | None
 ) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     """Arguments of a command, and what runs it."""
-    from mmma.cli.arguments import keep_inputs
+    from mmma.cli.arguments import arguments_of, keep_inputs
 
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
     if command in _ONE_THREAD:  # each worker uses one core; before numpy is there
@@ -171,10 +172,10 @@ def _parsed(
     typed = sys.argv[0].endswith(f'{command}.py')
     parser = _Parser(
         prog=f'tools/{command}.py' if typed else f'mmma {command}',
-        description=module.HELP,
+        description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(parser)
+    arguments_of(module)(parser)
     reads = {action.dest for action in parser._actions} & {'root', 'data', 'data_root'}
     if reads or command in ('annotate', 'data/convert'):
         told = (
@@ -240,7 +241,7 @@ def _overview() -> str:
         lines += ['', f'{title}:'] if own else []
         for name in own:
             module = importlib.import_module(f'mmma.cli.{name.replace("/", "_")}')
-            told = re.split(r'[.;:]\s|\.$', module.HELP)[0]
+            told = re.split(r'[.;:]\s|\.$', module.__doc__ or '')[0]
             lines.append(f'  {name:16} {textwrap.shorten(told, width)}')
     return '\n'.join(lines)
 

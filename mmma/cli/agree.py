@@ -1,16 +1,4 @@
-"""``agree.py A B ...``: how far annotations of the same videos agree."""
-
-import argparse
-import json
-import math
-from collections.abc import Sequence
-from string import ascii_uppercase
-from typing import Any
-
-from mmma.cli.arguments import declared
-from mmma.reporting.table import SIMULATED, Table
-
-HELP = """Measure how far two or more annotations of the same videos agree.
+"""Measure how far two or more annotations of the same videos agree.
 
 Each is a data root, a det.json, detections {"results"}, what infer.py wrote (a JSON or
 its folder), or files of ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV; of a person
@@ -24,6 +12,15 @@ or a model alike. Of more than two every pair is compared, on the videos that al
 
 Brackets hold 95 % intervals. docs/behaviour.md defines every number."""
 
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any
+
+from mmma.reporting.table import SIMULATED, Table
+
 ARGUMENTS = """
 annotations A B ... (path): of the same videos; the first is the reference
 --unit-sec S (float) = 1.0: length of a time unit (default: %(default)s)
@@ -36,7 +33,6 @@ annotations A B ... (path): of the same videos; the first is the reference
 --seed S (int) = 0
 --per-class: also print a row per label
 --json: print one JSON object, fractions unrounded"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,18 +1,14 @@
-"""``annotate.py FOLDER``: pages of videos that save what a person annotates."""
-
-import argparse
-import webbrowser
-from contextlib import suppress
-from threading import Thread
-
-from mmma.cli.arguments import declared
-
-HELP = """Annotate videos in a browser, or correct what infer.py found.
+"""Annotate videos in a browser, or correct what infer.py found.
 
 Prints an address that no other computer reaches: the videos of FOLDER and subfolders,
 and a page of each (docs/video_pages.md). It goes on with <stem>.annotations.csv, which
 Save writes, else with <stem>.json of infer.py, or begins with nothing. What browsers do
 not play gets a copy when it is opened, <stem>.page.mp4. Ctrl-C ends it."""
+
+import argparse
+import webbrowser
+from contextlib import suppress
+from threading import Thread
 
 ARGUMENTS = """
 folder FOLDER (path): of videos
@@ -23,7 +19,6 @@ folder FOLDER (path): of videos
 --coder NAME: who annotates what nobody has annotated yet
 --port N (int): from 1024 on (default: the folder's own, or any that is free)
 --open: also open the address"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

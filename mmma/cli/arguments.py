@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mmma.files import try_out
@@ -100,6 +100,11 @@ def declared(
                 _add_argument(into, *entry.partition(': ')[::2])
 
     return add_arguments
+
+
+def arguments_of(command: ModuleType) -> Callable[[argparse._ActionsContainer], None]:
+    """Function that adds the arguments of a command, by its module, to a parser."""
+    return getattr(command, 'add_arguments', None) or declared(command.ARGUMENTS)
 
 
 def _add_argument(into: argparse._ActionsContainer, head: str, told: str) -> None:

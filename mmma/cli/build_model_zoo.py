@@ -1,4 +1,8 @@
-"""``build_model_zoo.py``: computed fields of the metafiles, pages of the zoo."""
+"""Compute what the model zoo says. Of each recipe: configs, input, parameters,
+multiply-adds; of our own weights in zoo/: size and results. Writes
+configs/metafiles/*.yml, model-index.yml, model_zoo.md and docs/zoo/*.md; what people
+wrote into the metafiles stays. Weights and results that do not belong together are
+refused, and then nothing is written. Needs no data and no GPU."""
 
 from __future__ import annotations
 
@@ -9,24 +13,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmma.cli.arguments import declared
 from mmma.config import config_folders
 
 if TYPE_CHECKING:
     from mmma.reporting.zoo_results import Method
 
-HELP = """Compute what the model zoo says. Of each recipe: configs, input, parameters,
-multiply-adds; of our own weights in zoo/: size and results. Writes
-configs/metafiles/*.yml, model-index.yml, model_zoo.md and docs/zoo/*.md; what people
-wrote into the metafiles stays. Weights and results that do not belong together are
-refused, and then nothing is written. Needs no data and no GPU."""
 _SHOWN = 10
 _WHEEL = '.mim'
 _COLUMNS = f'{"recipe":<38}{"params (M)":>11}{"GFLOPs":>9}  input'
 
 ARGUMENTS = """
 --check: write nothing; say what is out of date, and exit 1 if anything is"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,15 +1,4 @@
-"""``convert_weights.py SRC OUT --from FORMAT``: published weights under our names."""
-
-import argparse
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-from mmma.cli.arguments import CKPT_HELP, declared
-from mmma.files import draft
-
-HELP = """Rename the weights of a published file into those of this toolbox.
+"""Rename the weights of a published file into those of this toolbox.
 
   opentad-adatad          AdaTAD of OpenTAD, for configs/det/adatad_*
   opentad                 ActionFormer or TriDet on features, of OpenTAD
@@ -23,6 +12,15 @@ HELP = """Rename the weights of a published file into those of this toolbox.
 Averaged weights are taken where a file has both. No code of the file is run. Most of
 these also load as they are, by --load-from; this shows what fits, and writes less."""
 
+import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmma.cli.arguments import CKPT_HELP
+from mmma.files import draft
+
 SUFFIXES = ('.pth', '.safetensors')
 
 ARGUMENTS = f"""
@@ -32,7 +30,6 @@ out OUT (out): file to write, .pth or .safetensors
 --config CONFIG: say which weights of this model it fills
 --trust-checkpoint: read SRC even if it is a pickle that can run code
 --force: replace OUT"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,19 +1,17 @@
-"""``data/browse``: what a model sees after augmentation, as a contact sheet."""
+"""Draw what a model sees: samples of a config, several epochs side by side.
+
+Frames are as they come to the model, before they are normalised; skeletons are summed
+heatmaps, or joints where a model takes those; below a window of an untrimmed video is a
+lane for each instance in it. Nothing is trained, and no weights are read."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from mmma.cli.arguments import declared, run_arguments
+from mmma.cli.arguments import run_arguments
 from mmma.cli.data_preview import SUFFIXES
 from mmma.taxonomy import check_choice
-
-HELP = """Draw what a model sees: samples of a config, several epochs side by side.
-
-Frames are as they come to the model, before they are normalised; skeletons are summed
-heatmaps, or joints where a model takes those; below a window of an untrimmed video is a
-lane for each instance in it. Nothing is trained, and no weights are read."""
 
 ARGUMENTS = """
 *config
@@ -23,7 +21,6 @@ ARGUMENTS = """
 --epochs N (int) = 3: of each sample
 --frames N (int) = 5: of each epoch, spread over the clip or window
 --out sheet.png (out), required: PNG or JPG"""
-add_arguments = declared(ARGUMENTS)
 _STOPS = ('Format', 'Pack', 'SkeletonFeatures')  # what follows is no picture any more
 _HEIGHT, _LANE = 96, 14
 

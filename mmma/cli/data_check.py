@@ -1,13 +1,4 @@
-"""``data/check``: checks of a data root."""
-
-import argparse
-import json
-import sys
-from pathlib import Path
-
-from mmma.cli.arguments import check_workers, declared
-
-HELP = """Validate a data root: tables, videos, skeletons, published margins.
+"""Validate a data root: tables, videos, skeletons, published margins.
 
 Every bad row is listed with its file and line.
 
@@ -20,6 +11,13 @@ picture.
 Exit status: 0 fine, 1 something is wrong, or clips or source videos of val or test are
 in train, 2 there is no such root."""
 
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmma.cli.arguments import check_workers
+
 ARGUMENTS = """
 root ROOT (path): data root
 --decode: decode every video to its last frame
@@ -30,7 +28,6 @@ root ROOT (path): data root
 --names-only: --leakage without looking at videos
 --json FILE: also write the report as JSON; - prints it and nothing else
 *workers"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

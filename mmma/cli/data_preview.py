@@ -1,4 +1,7 @@
-"""``data/preview``: a contact sheet of a data root."""
+"""Draw a contact sheet of a data root: actions by domains, frames in time order.
+
+One clip is shown for each action and domain: its video, or its skeleton where it has
+none. With one domain, actions run on over several columns."""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mmma.cli.arguments import declared
 from mmma.taxonomy import check_choice
 
 if TYPE_CHECKING:
@@ -14,11 +16,6 @@ if TYPE_CHECKING:
 
     from mmma.data.clips import Clip
     from mmma.data.root import DataRoot
-
-HELP = """Draw a contact sheet of a data root: actions by domains, frames in time order.
-
-One clip is shown for each action and domain: its video, or its skeleton where it has
-none. With one domain, actions run on over several columns."""
 
 SUFFIXES = ('.png', '.jpg')
 _COLUMNS = 3  # of actions, when there is one domain
@@ -30,7 +27,6 @@ root ROOT (path): data root
 --actions A ...: names or indices; by default all
 --frames N (int) = 4: per clip
 --height PX (int) = 96: of a frame in the sheet"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,11 @@
-"""``data/simulate``: write the simulated stand-in for MMA-82."""
+"""Write a simulated MMA-82: 82 actions, four domains, both tasks.
+
+It stands in for the gated corpus: it exercises and teaches, and is never a benchmark.
+The same options and seed give the same bytes for any number of workers; an interrupted
+run goes on when the same command is given again.
+
+scales: tiny (about 400 clips, 60 videos), small (about 5,000 and 700; the default),
+full (the published 39,816 and 11,180)"""
 
 import argparse
 import sys
@@ -8,15 +15,6 @@ from pathlib import Path
 from mmma.cli.arguments import declared, options_of
 from mmma.files import progress_bar
 from mmma.processes import usable_cores
-
-HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
-
-It stands in for the gated corpus: it exercises and teaches, and is never a benchmark.
-The same options and seed give the same bytes for any number of workers; an interrupted
-run goes on when the same command is given again.
-
-scales: tiny (about 400 clips, 60 videos), small (about 5,000 and 700; the default),
-full (the published 39,816 and 11,180)"""
 
 ARGUMENTS = """
 out OUT: folder to write, as data/mma82

@@ -1,22 +1,19 @@
-"""``data/stats``: what a data root holds, as tables, pictures and sentences."""
-
-import argparse
-import json
-
-from mmma.cli.arguments import check_workers, declared
-
-HELP = """Tell what a data root holds: tables, and sentences on what they show.
+"""Tell what a data root holds: tables, and sentences on what they show.
 
 Of actions, groups, domains, subjects and emotions: how many clips, or instances and
 videos, there are per subset, and how long they last; which actions go on together, and
 what chance would give; what is published of MMA-82, if it has the labels."""
+
+import argparse
+import json
+
+from mmma.cli.arguments import check_workers
 
 ARGUMENTS = """
 root ROOT (path): any data root, with one table or both
 --out DIR (folder): write each table as CSV, PNG and SVG
 --json: print one JSON object with all rows instead
 *workers"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""``doctor.py``: what is installed, what was repaired, what is missing."""
+"""Check this installation.
+
+Prints versions, devices, video decoders, shared memory and the repairs of upstream
+packages that are live. Exit status 1 if something that every run needs is broken."""
 
 import argparse
 import importlib
@@ -12,12 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from mmma import compat
-from mmma.cli.arguments import declared
-
-HELP = """Check this installation.
-
-Prints versions, devices, video decoders, shared memory and the repairs of upstream
-packages that are live. Exit status 1 if something that every run needs is broken."""
 
 PYTHONS = ((3, 10), (3, 14))
 SHARED_MEMORY_GIB = 1.0
@@ -25,7 +22,6 @@ DISK_GIB = 5.0
 
 ARGUMENTS = """
 --json: print one JSON object and nothing else"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,13 @@
-"""``download.py NAME ...``: weights of the model zoo, fetched and checked."""
+"""Fetch weights of the model zoo by name, and check their SHA-256 and size.
+
+They are kept in ~/.cache/mmma/checkpoints ($MMMA_HOME/checkpoints), where every command
+finds them by name. A download that was cut off goes on where it stopped. A file with
+another hash is put aside as NAME.bad-hash and not used.
+
+MMMA_ZOO_URL   a server or folder with copies of the files, asked first
+MMMA_OFFLINE=1 never use the network
+
+Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fetched."""
 
 from __future__ import annotations
 
@@ -13,18 +22,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmma.hub.zoo import ZooModel
-from mmma.cli.arguments import declared
-
-HELP = """Fetch weights of the model zoo by name, and check their SHA-256 and size.
-
-They are kept in ~/.cache/mmma/checkpoints ($MMMA_HOME/checkpoints), where every command
-finds them by name. A download that was cut off goes on where it stopped. A file with
-another hash is put aside as NAME.bad-hash and not used.
-
-MMMA_ZOO_URL   a server or folder with copies of the files, asked first
-MMMA_OFFLINE=1 never use the network
-
-Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fetched."""
 
 _USES = {
     'rec': 'names the action of a clip (infer.py --recog)',
@@ -39,7 +36,6 @@ names [NAME ...]: as --list shows them
 --for/config CONFIG: fetch the weights that training with this config starts from
 --verify [DIR]: check every file of a folder (default: the cache) against the index
 --dest DIR (path): put the files here, not in the cache"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""``emotion.py associate|ablate|fuse ROOT``: micro-actions and emotions."""
+"""Relate micro-actions to the emotions of videos (docs/emotion.md).
+
+Videos are those of det.json that have an emotion, else the sources of clips of rec.csv;
+nobody is in two folds. It needs scikit-learn, and no torch."""
 
 import argparse
 import json
@@ -23,7 +26,6 @@ from mmma.reporting.table import SIMULATED, Table, emotion_text, metric_cells
 from mmma.taxonomy import own_table
 
 _WORDS = own_table('emotion')
-HELP = '\n'.join(_WORDS['help']['emotion'])
 
 
 def study(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]:

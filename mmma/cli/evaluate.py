@@ -1,4 +1,4 @@
-"""``evaluate.py rec|det``: metrics of anybody's predictions against a truth file."""
+"""Evaluate scores or detections of any model; needs no data root and no torch."""
 
 import argparse
 import json
@@ -10,8 +10,6 @@ from mmma.evaluation.reports import detection_report, recognition_report
 from mmma.evaluation.rows import DetectionOptions, EvaluationOptions
 from mmma.reporting.table import report_text
 from mmma.taxonomy import BODY_GROUPS, SUBSETS, own_table, read_label_space
-
-HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
 
 REC_HELP = """Evaluate recognition scores.
 

@@ -1,4 +1,8 @@
-"""``export.py TOOL PRED OUT``: predictions and annotations as files of a tool."""
+"""Write predictions, or a data root, as files of an annotation tool.
+
+PRED is a file of detections ({"results"}), a det.json or a data root, a JSON of
+infer.py or a folder of those. OUT gets one file per video (boris: one project), which
+convert.py reads back; docs/annotation_tools.md says what to click in each tool."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,14 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import declared
 from mmma.convert.events import FORMATS
-
-HELP = """Write predictions, or a data root, as files of an annotation tool.
-
-PRED is a file of detections ({"results"}), a det.json or a data root, a JSON of
-infer.py or a folder of those. OUT gets one file per video (boris: one project), which
-convert.py reads back; docs/annotation_tools.md says what to click in each tool."""
 
 ARGUMENTS = f"""
 tool {{{','.join(FORMATS)}}}: whose files to write
@@ -24,7 +21,6 @@ out OUT (path): folder for the files
   or the model, else those that are there)
 --threshold T (float) = 0.0: lowest score that is written (default: all)
 --force: write into a folder that is not empty"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,13 @@
-"""``fuse.py SCORES ... --out fused.npz``: average the scores of several models."""
+"""Average score files of several models; needs no torch.
+
+Clips and classes are matched by name. Weights are equal, given (--weights), or learnt
+(--learn) on the val subset alone: --val-scores names the score files of the same
+models on val clips, in the order of SCORES, --gt their truth. The weights minimise the
+negative log likelihood of the true action over weights >= 0 that add up to 1, after
+--temperature that of each model's own.
+
+Beside fused.npz a fused.json records weights, inputs and how they came about. With
+--gt, metrics of each input, of their plain mean and of the fused scores are printed."""
 
 import argparse
 import sys
@@ -10,17 +19,6 @@ from mmma.evaluation.scores import SPACES
 from mmma.files import only_writer
 from mmma.reporting.table import fusion_text
 from mmma.taxonomy import read_label_space
-
-HELP = """Average score files of several models; needs no torch.
-
-Clips and classes are matched by name. Weights are equal, given (--weights), or learnt
-(--learn) on the val subset alone: --val-scores names the score files of the same
-models on val clips, in the order of SCORES, --gt their truth. The weights minimise the
-negative log likelihood of the true action over weights >= 0 that add up to 1, after
---temperature that of each model's own.
-
-Beside fused.npz a fused.json records weights, inputs and how they came about. With
---gt, metrics of each input, of their plain mean and of the fused scores are printed."""
 
 ARGUMENTS = f"""
 scores SCORES ... (path): scores.npz or .csv

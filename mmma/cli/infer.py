@@ -1,26 +1,4 @@
-"""``infer.py VIDEO ...``: answers of trained models about videos."""
-
-import argparse
-import errno
-import sys
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-from mmma.cli.arguments import CKPT_HELP, declared, options_of
-from mmma.engine.findings import (
-    InferenceOptions,
-    find_videos,
-    made_before,
-    summary,
-    write_findings,
-)
-from mmma.taxonomy import check_choice
-
-HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
+"""Which action clips show (--recog), and when actions happen in videos (--det).
 
 Writes DIR/<stem>.json with everything and DIR/<stem>.csv with a row per finding: task,
 start_sec, end_sec, action, body, score, abstained, simulated, model; in subfolders as
@@ -53,6 +31,26 @@ with --private). docs/video_pages.md says what can be done there.
 
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""
+
+import argparse
+import errno
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmma.cli.arguments import CKPT_HELP, declared, options_of
+from mmma.engine.findings import (
+    InferenceOptions,
+    find_videos,
+    made_before,
+    summary,
+    write_findings,
+)
+from mmma.taxonomy import check_choice
 
 ARGUMENTS = f"""
 videos VIDEO ... (path): file, or folder of files and subfolders

@@ -1,16 +1,13 @@
-"""``print_config.py CONFIG``: the config as a run would see it; needs no data."""
+"""Print a config with every base, protocol and option resolved."""
 
 import argparse
 import os
 
-from mmma.cli.arguments import declared, protocol_flags
-
-HELP = 'Print a config with every base, protocol and option resolved.'
+from mmma.cli.arguments import protocol_flags
 
 ARGUMENTS = """
 *config
 --origin: one line per key, with the file (or the protocol or option) that sets it"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,18 +1,4 @@
-"""``probe.py CONFIG|NAME ...``: frozen backbones under every protocol, in minutes."""
-
-import argparse
-import sys
-import time
-from typing import Any
-
-from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
-from mmma.engine.run import BackboneOptions, TestOptions, open_run
-from mmma.files import only_writer, progress_bar
-from mmma.protocols import PROTOCOLS
-
-KINDS = ('linear', 'attentive')
-
-HELP = """Fill every recognition row with probes of frozen backbones.
+"""Fill every recognition row with probes of frozen backbones.
 
 Each clip goes once through the backbone of a recipe, with its published weights or
 those of --ckpt; what it gives is kept on disk, so that a run that was stopped goes on.
@@ -25,6 +11,18 @@ query that attends over the tokens of a clip, averaged over space but not over t
 rate and weight decay are chosen. Tokens take a second pass over the clips.
 
 Written are OUT/NAME/PROBE/PROTOCOL/results.json, which table.py reads."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
+from mmma.engine.run import BackboneOptions, TestOptions, open_run
+from mmma.files import only_writer, progress_bar
+from mmma.protocols import PROTOCOLS
+
+KINDS = ('linear', 'attentive')
 
 ARGUMENTS = f"""
 configs CONFIG|NAME ...: config files, or names of recipes as videomae-s

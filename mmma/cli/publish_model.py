@@ -1,4 +1,12 @@
-"""``publish_model.py WORK_DIR``: a trained model into the zoo, or for the Hub."""
+"""Publish a trained model: weights, config and log into zoo/NAME.
+
+1. publish_model.py WORK_DIR               half-precision weights, named by their hash
+2. test.py CONFIG zoo/NAME/NAME-HASH...    the number of the file that others get
+3. publish_model.py NAME --results FILE    that number beside it, in the metafile too
+
+Each step prints the next. Results of any other file are refused. The best checkpoint of
+the run is taken, of several the newest, or else the last. Nothing that is written names
+the machine."""
 
 from __future__ import annotations
 
@@ -10,17 +18,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmma.hub.published import ZooFolder
-from mmma.cli.arguments import declared
-
-HELP = """Publish a trained model: weights, config and log into zoo/NAME.
-
-1. publish_model.py WORK_DIR               half-precision weights, named by their hash
-2. test.py CONFIG zoo/NAME/NAME-HASH...    the number of the file that others get
-3. publish_model.py NAME --results FILE    that number beside it, in the metafile too
-
-Each step prints the next. Results of any other file are refused. The best checkpoint of
-the run is taken, of several the newest, or else the last. Nothing that is written names
-the machine."""
 
 ARGUMENTS = """
 source WORK_DIR|NAME: work dir of train.py; or a published model, to add to it
@@ -33,7 +30,6 @@ source WORK_DIR|NAME: work dir of train.py; or a published model, to add to it
 --hub DIR (path): also write a folder for the Hugging Face Hub
 --check: write nothing; say what is wrong with a published model
 --force: replace published weights by others"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""``quickstart``: simulated data, two small models, all protocols, one table."""
+"""See the whole toolbox work in minutes, on simulated data.
+
+Trains a small recognizer and detector on lab, and tests both under all protocols of
+theirs. What each command says is in OUT/quickstart/. Given again, it starts anew."""
 
 import argparse
 import subprocess
@@ -11,21 +14,14 @@ from statistics import fmean
 from typing import Any
 
 from mmma.cli import main
-from mmma.cli.arguments import declared
 from mmma.files import read_json
 from mmma.reporting.table import SIMULATED, Table
 from mmma.taxonomy import own_table
 from mmma.workflow import duration, only_run
 
-HELP = """See the whole toolbox work in minutes, on simulated data.
-
-Trains a small recognizer and detector on lab, and tests both under all protocols of
-theirs. What each command says is in OUT/quickstart/. Given again, it starts anew."""
-
 ARGUMENTS = """
 --data DIR (path) = data/mma82: where the simulated data are, or will be
 --out DIR (path) = work_dirs/quickstart"""
-add_arguments = declared(ARGUMENTS)
 
 
 class _Log(TextIOWrapper):

@@ -1,11 +1,4 @@
-"""``real DATA``: from the downloaded data to a table beside the paper's."""
-
-import argparse
-
-from mmma.cli.arguments import declared
-from mmma.workflow import GROUPS, PRESETS, Workflow, only_run
-
-HELP = """Go from a converted data root to a table beside the paper's, in one command.
+"""Go from a converted data root to a table beside the paper's, in one command.
 
 Steps: check (with leakage), pack, pose, probe (frozen backbone), GC-TSM and PoseC3D
 trained and tested in-domain, zero-shot and few-shot, the table as text and LaTeX.
@@ -17,6 +10,10 @@ depend on it run again; what they made before is moved to NAME.old1, never delet
 
 Disk, time and memory are estimated first, from a measurement on a few clips of DATA, on
 this machine; – is unknown. Exit status: 0 done, 1 a step failed, 2 bad usage."""
+
+import argparse
+
+from mmma.workflow import GROUPS, PRESETS, Workflow, only_run
 
 ARGUMENTS = f"""
 data DATA (path): data root, as convert.py writes it
@@ -35,7 +32,6 @@ data DATA (path): data root, as convert.py writes it
 --skip-broken: go on without videos that cannot be read; the results name them
 --no-estimate: measure nothing, start
 --dry-run: print the plan with its estimates"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

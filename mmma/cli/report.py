@@ -1,16 +1,12 @@
-"""``report.py RESULTS ... --out report.html``: a page of results."""
-
-import argparse
-
-from mmma.cli.arguments import declared
-
-HELP = """Make a page of results files: tables beside the published ones, and figures.
+"""Make a page of results files: tables beside the published ones, and figures.
 
 The page is one file that needs no network (docs/reports.md). Results of one task that
 were measured differently are refused, as by table.py; several tasks are sections.
 
 The data, confusions and error profiles are shown where the data root is there, and
 scores.npz and detections.json, which test.py --dump wrote, lie beside results."""
+
+import argparse
 
 ARGUMENTS = """
 results RESULTS ...: [NAME=]results.json
@@ -23,7 +19,6 @@ results RESULTS ...: [NAME=]results.json
 --resamples N (int) = 10000: of the paired bootstrap (default 10000)
 --pool: pool in-domain results of single domains, exactly, by their counts
 --no-published: leave the paper's rows out"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,9 @@
-"""``submit.py mac2024|mac2025|mac2026|mmad SCORES OUT.zip``: a file for the servers."""
+"""Write a submission to the Micro-Action Challenge; needs no torch.
+
+mac2024, mac2025 and mac2026 take a score file of the 52 actions of MA-52, mmad and
+mac2026 detections of them in ActivityNet style. OUT.zip holds prediction.csv and is
+read again and checked. --expect LIST, the official list of the clips or videos, has
+every name checked. docs/challenge.md has the way from the download to this file."""
 
 import argparse
 import hashlib
@@ -13,13 +18,6 @@ from mmma.evaluation.recognition import BODY_SCORES
 from mmma.evaluation.scores import scale_notes
 from mmma.reporting import submission
 from mmma.taxonomy import load_label_space
-
-HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
-
-mac2024, mac2025 and mac2026 take a score file of the 52 actions of MA-52, mmad and
-mac2026 detections of them in ActivityNet style. OUT.zip holds prediction.csv and is
-read again and checked. --expect LIST, the official list of the clips or videos, has
-every name checked. docs/challenge.md has the way from the download to this file."""
 
 _CLIP_HELP = {
     'mac2024': 'recognition, id,pred_label_1 (body),pred_label_2 (action)',

@@ -1,13 +1,4 @@
-"""``summarize.py ROOT|PRED --out DIR``: what people do, as tables."""
-
-import argparse
-from math import isnan
-
-from mmma.cli.arguments import declared
-from mmma.files import tell, write_file
-from mmma.reporting.table import Table
-
-HELP = """Summarize behaviour as CSV tables, for statistics programs and spreadsheets.
+"""Summarize behaviour as CSV tables, for statistics programs and spreadsheets.
 
 What is read is a data root, a det.json, detections, what infer.py wrote, or files of
 ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV: of people or of a model.
@@ -20,13 +11,18 @@ ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV: of people or of a model.
 Rows are of a condition (the domain of a data root, or a column of --table), a subject
 and a label, a group of labels, or any. docs/behaviour.md explains the columns."""
 
+import argparse
+from math import isnan
+
+from mmma.files import tell, write_file
+from mmma.reporting.table import Table
+
 ARGUMENTS = """
 annotation ROOT|PRED (path): see above
 --out DIR (folder), required: for the tables
 --per {subject,video,condition} = subject: whose rows: subjects (default), videos, or
   all persons of a condition
 *annotation"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

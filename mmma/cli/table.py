@@ -1,15 +1,4 @@
-"""``table.py RESULTS ...``: results side by side."""
-
-import argparse
-
-from mmma.cli.arguments import declared
-from mmma.files import write_file
-from mmma.reporting import paired
-from mmma.reporting.paper import paper_tables, render
-from mmma.reporting.results import pool_results, read_named
-from mmma.reporting.table import results_table
-
-HELP = """Print results files as one table; results measured differently are refused.
+"""Print results files as one table; results measured differently are refused.
 
 --paper, --latex, --md and --csv take the layout of the paper: val and test columns,
 its published cells beside ours, one row for the seeds of a recipe. Results of
@@ -18,6 +7,14 @@ tools/emotion.py always have it. NAME=RESULTS gives the rows of a file another n
 --baseline tests every row against the rows of that name, on the same clips, and prints
 what is significantly better in bold. It needs the truth (--gt) and the scores that
 test.py --dump wrote: scores.npz beside results.json, or --scores RESULTS=FILE."""
+
+import argparse
+
+from mmma.files import write_file
+from mmma.reporting import paired
+from mmma.reporting.paper import paper_tables, render
+from mmma.reporting.results import pool_results, read_named
+from mmma.reporting.table import results_table
 
 _FORMS = ('paper', 'latex', 'csv', 'md')
 ARGUMENTS = """
@@ -36,7 +33,6 @@ results RESULTS ...: [NAME=]results.json
 --scores RESULTS=FILE ... = []: score file of a results file, for --baseline
 --resamples N (int) = 10000: of the paired bootstrap (default 10000)
 --out FILE (out): also write the table here"""
-add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,18 +1,16 @@
-"""``test.py CONFIG CKPT``: score a checkpoint under a protocol."""
-
-import argparse
-
-from mmma.apis import report
-from mmma.cli.arguments import CKPT_HELP, declared, options_of, run_arguments
-from mmma.engine.run import TestOptions
-
-HELP = """Score a checkpoint under a protocol and write results.json.
+"""Score a checkpoint under a protocol and write results.json.
 
 Zero-shot means that no clip of the target domain was trained on; its classes are not
 unseen. Few-shot adapts the model to K clips per class of the target, adapt to its
 clips without labels, beside the same steps on clips of the source. In detection
 bodies are scored apart: actions are relabelled to body groups before NMS, or come from
 the body head (--cfg-options +test_evaluator.bodies=head)."""
+
+import argparse
+
+from mmma.apis import report
+from mmma.cli.arguments import CKPT_HELP, declared, options_of, run_arguments
+from mmma.engine.run import TestOptions
 
 ARGUMENTS = f"""
 *config

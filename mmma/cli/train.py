@@ -1,4 +1,7 @@
-"""``train.py CONFIG``: train a model under a protocol."""
+"""Train a model under a protocol.
+
+indomain trains on --domain (default all); the others train on --source (default the
+root's); few-shot and other adaptation to a target happens in test.py."""
 
 import argparse
 import shlex
@@ -7,11 +10,6 @@ from pathlib import Path
 from mmma.apis import report
 from mmma.cli.arguments import declared, options_of, run_arguments
 from mmma.engine.run import TestOptions, TrainOptions
-
-HELP = """Train a model under a protocol.
-
-indomain trains on --domain (default all); the others train on --source (default the
-root's); few-shot and other adaptation to a target happens in test.py."""
 
 ARGUMENTS = """
 *config

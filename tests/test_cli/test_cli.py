@@ -21,7 +21,7 @@ def test_every_command_has_a_module_and_a_tool():
     for command in COMMANDS:
         module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
         tool = REPO / 'tools' / f'{command}.py'
-        if not module.HELP or f"main('{command}')" not in tool.read_text():
+        if not module.__doc__ or f"main('{command}')" not in tool.read_text():
             wrong.append(command)
     assert wrong == []
 
