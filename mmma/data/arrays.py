@@ -22,6 +22,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from mmma import files
 from mmma.data.joints import (
     LAYOUT_FILE,
     JointLayout,
@@ -32,16 +33,6 @@ from mmma.data.joints import (
     read_layout,
 )
 from mmma.data.root import TASKS
-from mmma.files import (
-    leaves_root,
-    only_writer,
-    read_json,
-    read_table,
-    read_text,
-    replace_together,
-    source_identity,
-    write_file,
-)
 from mmma.foreign import finite, first_line, has_controls, is_number, naming
 from mmma.taxonomy import check_choice, suggest
 
@@ -77,7 +68,7 @@ def _read_index(
     """Rows by name; the last line of a partial file may be cut off and is left out."""
     content = path.read_bytes() if path.is_file() else None
     whole = content[: content.rfind(b'\n') + 1] if partial and content else content
-    header, lines = read_table(path, whole)
+    header, lines = files.read_table(path, whole)
     if tuple(header) != columns:
         raise ValueError(f'{path}:1: the header must be {",".join(columns)}')
     rows: dict[str, Row] = {}
@@ -143,11 +134,11 @@ class ArrayStore(_Arrays):
 
     def __init__(self, path: Path, dtype: str, shape: tuple[int | str, ...]) -> None:
         self.path, index = path, path.with_name(f'{path.stem}_index.csv')
-        before = index.is_file() and source_identity(index)
+        before = index.is_file() and files.source_identity(index)
         self.index = _read_index(index, self._columns)
         self._array: np.ndarray | None = None
         found = self._open()
-        if source_identity(index) != before:
+        if files.source_identity(index) != before:
             raise ValueError(f'{path}: just written anew: open it again')
         wanted = (sum(row.length for row in self.index.values()), *shape)
         fit = (
@@ -208,10 +199,10 @@ class ArrayWriter(_Arrays):
         self._row_bytes = math.prod(shape) * self._dtype.itemsize
         self._parts = folder / f'.{task}.part'
         self._held = contextlib.ExitStack()
-        self._held.enter_context(only_writer(self._parts))
+        self._held.enter_context(files.only_writer(self._parts))
         self.index = self._resume(text) if self._goes_on else {}
         self._length = sum(row.length for row in self.index.values())
-        write_file(self._parts / self._sidecar, text)
+        files.write_file(self._parts / self._sidecar, text)
         mode = 'r+b' if self.index else 'w+b'
         self._array = (self._parts / f'{task}.npy').open(mode)
         # Nothing after the rows that are whole; makes the file as long as well.
@@ -236,7 +227,7 @@ class ArrayWriter(_Arrays):
         self._index_file.close()
         if whole:
             names = f'{self._task}.npy', f'{self._task}_index.csv', self._sidecar
-            replace_together(self._parts, self._final, *names)
+            files.replace_together(self._parts, self._final, *names)
         if kind is None or not self._goes_on:
             shutil.rmtree(self._parts, ignore_errors=True)
         self._held.close()
@@ -246,7 +237,7 @@ class ArrayWriter(_Arrays):
     def _resume(self, text: str) -> dict[str, Row]:
         """Rows that an interrupted writer of the same left whole."""
         try:
-            if read_text(self._parts / self._sidecar) != text:
+            if files.read_text(self._parts / self._sidecar) != text:
                 return {}
             index = self._parts / f'{self._task}_index.csv'
             rows = _read_index(index, self._columns, partial=True)
@@ -446,7 +437,7 @@ class FeaturesInfo:
         """
         file = folder / FEATURES_FILE
         with naming(file):
-            content = read_json(file, 'stride_sec', 'dim')
+            content = files.read_json(file, 'stride_sec', 'dim')
             for key in content:
                 check_choice('key', key, tuple(cls.__dataclass_fields__))
             return cls(**content)
@@ -571,6 +562,6 @@ class FeatureWriter(ArrayWriter):
 
 
 def _folder(root: _Root, name: str) -> Path:
-    if not name or leaves_root(name) or '/' in name or name.startswith('.'):
+    if not name or files.leaves_root(name) or '/' in name or name.startswith('.'):
         raise ValueError(f'features {name!r}: use a plain folder name, as videomae-s')
     return Path(root) / 'features' / name

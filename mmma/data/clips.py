@@ -14,16 +14,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmma.files import (
-    LISTS_ALL,
-    SHOWN,
-    OddEntries,
-    atomic_write,
-    leaves_root,
-    read_table,
-    read_text,
-    tell,
-)
+from mmma import files
 from mmma.foreign import control_faults
 from mmma.taxonomy import (
     BODY_GROUPS,
@@ -125,7 +116,7 @@ def read_rec(path: Path, space: LabelSpace, *more: Any) -> list[Clip]:
         ValueError: No rows, or most are odd.
     """
     clips, odd = scan_rec(path, space, *more)
-    tell(odd.notes(hint=LISTS_ALL))
+    files.tell(odd.notes(hint=files.LISTS_ALL))
     return clips
 
 
@@ -135,7 +126,7 @@ def scan_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
     emotions: Sequence[str] = (),
-) -> tuple[list[Clip], OddEntries]:
+) -> tuple[list[Clip], files.OddEntries]:
     """Good rows of a recognition table, and odd ones, both in its order.
 
     A row that cannot be read is left out, and so are further rows of a clip. A body
@@ -144,7 +135,7 @@ def scan_rec(
     the bytes of the file, where they were read; without ``emotions`` any may be there.
     """
     path = Path(path)
-    header, rows = read_table(path, content, numbers=OPTIONAL)
+    header, rows = files.read_table(path, content, numbers=OPTIONAL)
     scan = _Scan(path, space, domains, emotions)
     try:
         for line, row in rows if scan.header(header) else ():
@@ -164,7 +155,7 @@ def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
     clips = list(clips)
     columns = list(REQUIRED if space.bodies else REQUIRED[:-1])
     columns += [c for c in OPTIONAL if any(vars(k)[c] not in ('', None) for k in clips)]
-    with atomic_write(Path(path)) as file:
+    with files.atomic_write(Path(path)) as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(columns)
         for clip in clips:
@@ -192,7 +183,7 @@ class _Scan:
     def __init__(self, path: Path, space: LabelSpace, *choices: Sequence[str]) -> None:
         domains, emotions = choices
         self.space = space
-        self.odd = OddEntries(path, 'rows repaired or left out')
+        self.odd = files.OddEntries(path, 'rows repaired or left out')
         self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
         self._columns: list[str] = []
         self._lines: dict[str, int] = {}  # clip -> line of its first row
@@ -249,7 +240,7 @@ class _Scan:
         fields.update(start_sec=start_sec, end_sec=end_sec, line=line)
         if start_sec is not None:
             fields['path'] = fields['path'] or fields['source_video']
-        if leaves_root(fields['path']):
+        if files.leaves_root(fields['path']):
             errors.append(
                 f'path {fields["path"]!r} leaves the data root; write it relative to '
                 'the root, without ..'
@@ -315,11 +306,11 @@ class _Scan:
                 )
         if len(others) < 2:  # one is a choice
             return []
-        more = ', ...' if len(others) > SHOWN else ''
+        more = ', ...' if len(others) > files.SHOWN else ''
         return [
             f'warning: {name}: {len(others)} of {self.space.num_actions} actions have '
             'another body group than the taxonomy (here: '
-            f'{", ".join(others[:SHOWN])}{more}); labels counted from 1?'
+            f'{", ".join(others[: files.SHOWN])}{more}); labels counted from 1?'
         ]
 
 
@@ -386,7 +377,7 @@ def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
         FileNotFoundError: There is no such file.
         ValueError: A table without such a column, or a row without it.
     """
-    header, rows = read_table(path)
+    header, rows = files.read_table(path)
     column = next((c for c in columns if c in header), '')
     if not column and len(header) > 1 and not header[-1].lstrip('-').isdecimal():
         raise ValueError(
@@ -394,7 +385,7 @@ def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
             f'({", ".join(header)}); one of them must hold the names'
         )
     if not column:
-        lines = map(str.strip, read_text(path).splitlines())
+        lines = map(str.strip, files.read_text(path).splitlines())
         return [re.sub(r'(?<=\S)([\s,;]+-?\d+)+$', '', n) for n in lines if n], ''
     at = header.index(column)
     cells = [row for _, row in rows]

@@ -26,13 +26,7 @@ from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
 from mmma.files import flush, link_or_copy, only_writer, replace_together, write_file
 from mmma.foreign import first_line, markdown
-from mmma.hub.metafiles import (
-    PUBLISHED,
-    TASKS,
-    license_of,
-    measured_places,
-    metafile_entry,
-)
+from mmma.hub import metafiles
 from mmma.hub.published import (
     DATA_ROOT,
     Scrubber,
@@ -237,7 +231,7 @@ def _metafile_of(
     recipe = next((e for e in recipes if leaf in (e.get('Configs') or ())), {})
     noted = {'Architecture': (recipe.get('Metadata') or {}).get('Architecture')}
     noted |= {'Training Resources': resources} if resources else {}
-    return path, data, metafile_entry(model, leaf, data or {}, noted)
+    return path, data, metafiles.metafile_entry(model, leaf, data or {}, noted)
 
 
 def leaf_of(model: ZooFolder) -> str | None:
@@ -311,7 +305,7 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
     if weights.is_file() and not force and file_sha256(weights) != model.sha256:
         raise ValueError(f'{weights} is of another model: --force replaces it.')
     told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
-    terms = license_of(_metafile_of(model)[1] or {}, model.meta)
+    terms = metafiles.license_of(_metafile_of(model)[1] or {}, model.meta)
     card = model_card(model, leaf or CONFIGS[0], terms)
     names, drafts = (WEIGHTS, CONFIGS[0], 'README.md'), out / '.hub.part'
     with only_writer(out):
@@ -367,14 +361,14 @@ def model_card(model: ZooFolder, config: str, license_id: str) -> str:
 def _evaluations(model: ZooFolder) -> Iterator[dict[str, Any]]:
     """Results in the Hub's evaluation format, one item per place."""
     space = display_name(model.meta['label_space'])
-    for _, results, place, metrics in measured_places(model):
+    for _, results, place, metrics in metafiles.measured_places(model):
         data, task = results['data'], results['task']
         simulated = bool(data.get('simulated'))
         named = {key: metric_name(key) for key in metrics}
         yield {
             'task': {
                 'type': _TASK_TYPES[task],
-                'name': TASKS[task] + ' (simulated data)' * simulated,
+                'name': metafiles.TASKS[task] + ' (simulated data)' * simulated,
             },
             'dataset': {
                 'type': data['name'],
@@ -413,7 +407,7 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
         'model': model,
         'config': config,
         'file': WEIGHTS,
-        'task': TASKS[model.cfg['task']],
+        'task': metafiles.TASKS[model.cfg['task']],
         'classes': len(meta['classes']),
         'space': display_name(meta['label_space']),
         'simulated': _WORDS['simulated'] if data.get('simulated') else '',
@@ -427,11 +421,11 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     }
     yield from (line.format(**told) for line in _WORDS['text'])
     tables: dict[str, list[Any]] = {}
-    for file, *row in measured_places(model):
+    for file, *row in metafiles.measured_places(model):
         tables.setdefault(file, []).append(row)
     for rows in tables.values():
         results = rows[0][0]
-        listed = PUBLISHED[results['task']]
+        listed = metafiles.PUBLISHED[results['task']]
         kept = [key for key in listed if any(key in metrics for *_, metrics in rows)]
         marked = ', simulated data' if results['data'].get('simulated') else ''
         yield f'## Results: {results["protocol"]["name"]}, test subset{marked}\n'

@@ -20,18 +20,10 @@ from mmma.data.clips import Span
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home
 from mmma.foreign import first_line
+from mmma.media import pose
 from mmma.media.litert import find_anchors, open_networks, run_network
 from mmma.media.mediapipe import silent
 from mmma.media.pack import Row, chosen_tasks, table_rows
-from mmma.media.pose import (
-    Partial,
-    PoseReport,
-    VideoFrames,
-    look_at_rows,
-    open_partials,
-    partial_path,
-    read_partial,
-)
 from mmma.processes import map_in_processes
 from mmma.taxonomy import own_table
 
@@ -234,9 +226,9 @@ def is_covered(patch: np.ndarray) -> bool:
     return bool(flat > 0.25 or detail < 0.2 * patch[_EYES].std())
 
 
-def look_at_video(path: Path, options: FaceOptions, span: Span | None) -> Partial:
+def look_at_video(path: Path, options: FaceOptions, span: Span | None) -> pose.Partial:
     """Rows of a video file, or of a span of it, as in ``faces.csv``; NaN is empty."""
-    video = VideoFrames(path, span)
+    video = pose.VideoFrames(path, span)
     look = functools.partial(package_faces, options.backend)
     if options.backend == 'fer':
         look = functools.partial(look_twice, load_networks(options.models))
@@ -250,7 +242,7 @@ def look_at_video(path: Path, options: FaceOptions, span: Span | None) -> Partia
         seen, box, scores = read_face(image, look)
         row[:3] = number, video.times_sec[number], seen
         row[3 : 3 + len(box)], row[7 : 7 + len(scores)] = box, scores
-    return Partial(rows, video.fps, *video.size)
+    return pose.Partial(rows, video.fps, *video.size)
 
 
 def find_in_root(
@@ -261,7 +253,7 @@ def find_in_root(
     skip_broken: bool = False,
     force: bool = False,
     **how: Any,
-) -> PoseReport:
+) -> pose.PoseReport:
     """Find the faces of a root's videos and write ``faces.csv``.
 
     Videos with an emotion are looked at, or all if none has one. All else, and errors,
@@ -271,16 +263,16 @@ def find_in_root(
     Raises:
         ValueError: Two rows have one name; or as of :func:`load_networks`.
     """
-    report = PoseReport(describe(options))
+    report = pose.PoseReport(describe(options))
     rows = _rows(root, tasks)
     if len({row[1] for row in rows}) < len(rows):
         told = 'clips and videos have names in common: give --tasks det, or rec'
         raise ValueError(f'{root.path}: {told}')
     if force:
         shutil.rmtree(root.path / FOLDER, ignore_errors=True)
-    folder = open_partials(root.path, report.extractor, force, FOLDER)
+    folder = pose.open_partials(root.path, report.extractor, force, FOLDER)
     look = functools.partial(look_at_video, options=options)
-    failed = look_at_rows(report, rows, look, root, folder, {}, **how)
+    failed = pose.look_at_rows(report, rows, look, root, folder, {}, **how)
     if failed and not skip_broken:
         return report
     with atomic_write(root.path / FILE) as file:
@@ -288,7 +280,7 @@ def find_in_root(
         writer.writerow([*COLUMNS, *EXPRESSIONS[options.backend]])
         for task, name, *_ in rows:
             if (task, name) not in failed:
-                found = read_partial(partial_path(folder, task, name)).joints
+                found = pose.read_partial(pose.partial_path(folder, task, name)).joints
                 for row in found.tolist():
                     cells = [f'{c:.{d}f}' for c, d in zip(row, _DIGITS, strict=True)]
                     writer.writerow([name, *(c.replace('nan', '') for c in cells)])
@@ -312,12 +304,14 @@ def write_sheet(root: DataRoot, tasks: Any, out: Path, backend: str) -> None:
 
     draw = functools.partial(_drawn, names=EXPRESSIONS[backend])
     strips, folder = [], root.path / FOLDER
-    rows = [r for r in _rows(root, tasks) if partial_path(folder, *r[:2]).exists()]
+    rows = [r for r in _rows(root, tasks) if pose.partial_path(folder, *r[:2]).exists()]
     for place in np.unique(preview.pick_frames(len(rows), 6)):
         task, name, path, span = rows[place]
-        found = read_partial(partial_path(folder, task, name)).joints
+        found = pose.read_partial(pose.partial_path(folder, task, name)).joints
         picked = found[np.unique(preview.pick_frames(len(found), 5))]
-        images = VideoFrames(root.video_path(path), span).at(picked[:, 0].astype(int))
+        images = pose.VideoFrames(root.video_path(path), span).at(
+            picked[:, 0].astype(int)
+        )
         strips.append((name, [*map(draw, images, picked)]))
     preview.write_sheet(out, 'videos', strips, 1, 320, FILE)
 

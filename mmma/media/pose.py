@@ -17,18 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from mmma import files
 from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
 from mmma.data.clips import Span, span_frames
 from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
-from mmma.files import (
-    atomic_write,
-    progress,
-    read_json,
-    read_own,
-    source_identity,
-    write_file,
-)
 from mmma.foreign import is_number, naming
 from mmma.media.pack import Row, chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
@@ -212,7 +205,7 @@ def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> P
 
     Joints outside the picture are guesses of where nothing can be seen: score 0.
     """
-    frames = progress(video, len(video), f'{label}: frames') if label else video
+    frames = files.progress(video, len(video), f'{label}: frames') if label else video
     keypoints, scores = extractor.extract(frames, video.fps)
     size = np.array(video.size)
     inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
@@ -234,7 +227,7 @@ def open_partials(
     header = folder / 'run.json'
     begun = None
     with contextlib.suppress(ValueError, LookupError, TypeError, OSError):
-        begun = read_json(header)['extractor'] if header.exists() else ''
+        begun = files.read_json(header)['extractor'] if header.exists() else ''
     if begun not in ('', extractor) and not force:
         told = f'{header}: not of this program, or damaged: delete {folder}, or give'
         if begun:
@@ -243,7 +236,7 @@ def open_partials(
         raise ValueError(f'{told} --force to start anew')
     if begun != extractor:
         shutil.rmtree(folder, ignore_errors=True)
-        write_file(header, json.dumps({'extractor': extractor}))
+        files.write_file(header, json.dumps({'extractor': extractor}))
     return folder
 
 
@@ -257,9 +250,9 @@ def write_partial(
     path: Path, partial: Partial, source: Path, span: Span | None = None
 ) -> None:
     """Write a clip's file, with the identity of its video and the span of it."""
-    facts = {**source_identity(source), 'span': span, **asdict(partial)}
+    facts = {**files.source_identity(source), 'span': span, **asdict(partial)}
     joints = facts.pop('joints')
-    with atomic_write(path, 'wb') as file:
+    with files.atomic_write(path, 'wb') as file:
         np.savez(file, joints=joints, facts=np.array(json.dumps(facts)))
 
 
@@ -274,7 +267,7 @@ def read_partial(
         facts = json.loads(str(content['facts']))
         identity = {key: facts.pop(key) for key in ('source_bytes', 'source_mtime_ns')}
         same_span = facts.pop('span', None) == (list(span) if span else None)
-        if source and not (same_span and identity == source_identity(source)):
+        if source and not (same_span and identity == files.source_identity(source)):
             return None
         joints = content['joints']
         found = Partial(joints, **facts)
@@ -284,7 +277,7 @@ def read_partial(
             raise ValueError(f'facts are {facts}')
         return found
 
-    return read_own(path, read)
+    return files.read_own(path, read)
 
 
 @dataclass
@@ -350,7 +343,7 @@ def extract_root(
             file = root.path / 'skeletons' / f'{task}_missing.csv'
             file.unlink(missing_ok=True)
             if lost:
-                with atomic_write(file) as out:
+                with files.atomic_write(file) as out:
                     writer = csv.writer(out, lineterminator='\n')
                     writer.writerows([('name', 'reason'), *lost])
             report.rates[task] = detection_rates(SkeletonStore(root, task))

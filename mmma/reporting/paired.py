@@ -29,13 +29,7 @@ from mmma.foreign import naming
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample, space_of
 from mmma.structures.segments import FloatArray
-from mmma.taxonomy import (
-    DOMAINS,
-    LABEL_SPACES,
-    SUBSETS,
-    LabelSpace,
-    suggest,
-)
+from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, suggest
 
 _HITS = ('top1', 'micro_f1', 'top5')
 """Metrics that are a share of hits."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65
+from mmma.simulation import programs
 from mmma.simulation.domains import Array, DomainStyle, Rng, Subject, load_table
 from mmma.simulation.figure import (
     HAND_START,
@@ -30,24 +31,6 @@ from mmma.simulation.geometry import (
     norm,
     ramp_weight,
     rotate,
-)
-from mmma.simulation.programs import (
-    ANGLES,
-    CHANNELS,
-    LIMBS,
-    Layer,
-    Track,
-    Variants,
-    action_effectors,
-    add_angles,
-    find_program,
-    load_habits,
-    load_rest,
-    make_ramp,
-    move_feet,
-    move_hands,
-    needs_arms,
-    resting_hands,
 )
 
 _DOMINANT = 0.8  # chance that the leading hand acts
@@ -141,9 +124,9 @@ class _Scene:
             height = 0.985 * (build.thigh + build.shank) + build.ankle
         self.seat = np.array([0.0, height, 0.0])
 
-    def rest_layers(self) -> list[Layer]:
+    def rest_layers(self) -> list[programs.Layer]:
         """Layers of a person to whom nothing happens."""
-        rest = load_rest()[self.subject.posture]
+        rest = programs.load_rest()[self.subject.posture]
         wishes = {'hands': self.subject.hand_rest, 'legs': self.subject.leg_rest}
         layers = []
         for part, variants in rest.items():
@@ -155,30 +138,30 @@ class _Scene:
                 layers.append(self._layer(track, main, _ALWAYS, 0.0, draw))
         return layers
 
-    def habit_layers(self, duration_sec: float) -> list[Layer]:
+    def habit_layers(self, duration_sec: float) -> list[programs.Layer]:
         """Small motions without a label."""
         layers = []
-        habits = load_habits()[self.stance]
+        habits = programs.load_habits()[self.stance]
         for _ in range(self.rng.poisson(self.style.distraction * duration_sec)):
             start_sec = self.rng.uniform(-0.5, duration_sec)
             span = (start_sec, start_sec + self.rng.uniform(0.7, 2.2))
             layers += self._variant_layers(habits, span, False)
         return layers
 
-    def event_layers(self, event: Event) -> list[Layer]:
+    def event_layers(self, event: Event) -> list[programs.Layer]:
         """Layers of one event, its instance drawn."""
         if not event.end_sec > event.start_sec:
             raise ValueError(
                 f'event {event.action!r} ends at {event.end_sec} s, which is not after '
                 f'its start at {event.start_sec} s'
             )
-        variants = find_program(event.action, self.subject.posture)
-        manual = 'hands' in action_effectors(event.action)
+        variants = programs.find_program(event.action, self.subject.posture)
+        manual = 'hands' in programs.action_effectors(event.action)
         return self._variant_layers(variants, (event.start_sec, event.end_sec), manual)
 
     def _variant_layers(
-        self, variants: Variants, span: tuple[float, float], manual: bool
-    ) -> list[Layer]:
+        self, variants: programs.Variants, span: tuple[float, float], manual: bool
+    ) -> list[programs.Layer]:
         rng, subject, style = self.rng, self.subject, self.style
         tracks = variants[rng.integers(len(variants))]
         leads = rng.random() < (_DOMINANT if manual else 0.5)
@@ -188,18 +171,18 @@ class _Scene:
         draw = Draw(rng, vigor=float(np.clip(vigor, *_VIGOR)), tempo=float(tempo))
         layers = []
         for track in tracks:
-            ramp = make_ramp(track, span, draw)
+            ramp = programs.make_ramp(track, span, draw)
             layers.append(self._layer(track, main, ramp, span[0], draw))
         return [x for x in layers if len(x.time_sec)]
 
     def _layer(
-        self, track: Track, main: int, ramp: Ramp, start_sec: float, draw: Draw
-    ) -> Layer:
-        who = next((track[k] for k in LIMBS if k in track), 'main')
+        self, track: programs.Track, main: int, ramp: Ramp, start_sec: float, draw: Draw
+    ) -> programs.Layer:
+        who = next((track[k] for k in programs.LIMBS if k in track), 'main')
         sides = {'main': (main,), 'other': (1 - main,), 'both': (main, 1 - main)}[who]
         first, last = np.searchsorted(self.time_sec, ramp[::2])
         time_sec = self.time_sec[first:last]
-        return Layer(
+        return programs.Layer(
             track=track,
             sides=sides,
             frames=slice(int(first), int(last)),
@@ -214,21 +197,21 @@ class _Scene:
         return idle_noise(self.rng, self.time_sec, size, rate) * self.subject.sway
 
 
-def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
+def _pose(scene: _Scene, layers: list[programs.Layer]) -> Figure:
     frames = len(scene.time_sec)
-    channels = np.zeros((frames, len(CHANNELS)))
+    channels = np.zeros((frames, len(programs.CHANNELS)))
     noise = scene.idle(len(_FIGURES['idle']), 0.35)
     for i, (name, size) in enumerate(_FIGURES['idle'].items()):
-        channels[:, CHANNELS[name]] = size * noise[:, i]
+        channels[:, programs.CHANNELS[name]] = size * noise[:, i]
     for layer in layers:
-        if ANGLES.keys() & layer.track.keys():
-            add_angles(channels, layer)
+        if programs.ANGLES.keys() & layer.track.keys():
+            programs.add_angles(channels, layer)
     figure = _pose_trunk(scene, channels)
     feet = np.zeros((3, frames, 2, 3))
     for layer in layers:
         if 'foot' in layer.track:
-            move_feet(feet, layer)
-    _place_legs(scene, figure, feet, channels[:, CHANNELS['torso.turn']])
+            programs.move_feet(feet, layer)
+    _place_legs(scene, figure, feet, channels[:, programs.CHANNELS['torso.turn']])
     manual = [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()]
     _place_arms(scene, figure, manual)
     return figure
@@ -236,7 +219,7 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
 
 def _pose_trunk(scene: _Scene, channels: Array) -> Figure:
     """Share the angles out over pelvis, chest and head."""
-    c = {name: channels[:, i] for name, i in CHANNELS.items()}
+    c = {name: channels[:, i] for name, i in programs.CHANNELS.items()}
     lean, side, twist = c['torso.lean'], c['torso.side'], c['torso.twist']
     shift = [c[f'torso.{k}'] for k in ('shift', 'rise', 'slide')]
     carried = {'yaw': twist, 'pitch': lean, 'roll': side}
@@ -266,20 +249,20 @@ def _place_legs(scene: _Scene, figure: Figure, feet: Array, turn: Array) -> None
     pose_legs(figure, ankles, poles, angles)
 
 
-def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
+def _place_arms(scene: _Scene, figure: Figure, layers: list[programs.Layer]) -> None:
     """First the hands that go to trunk, head and legs, then those that go to arms."""
     frames = len(scene.time_sec)
-    hands = resting_hands(frames)
-    late = [layer for layer in layers if needs_arms(layer)]
+    hands = programs.resting_hands(frames)
+    late = [layer for layer in layers if programs.needs_arms(layer)]
     for layer in layers:
-        if not needs_arms(layer):
-            move_hands(hands, figure, layer)
+        if not programs.needs_arms(layer):
+            programs.move_hands(hands, figure, layer)
     hands['wrists'] += 0.004 * scene.idle(6, 0.5).reshape(frames, 2, 3)
     if late:
         pose_arms(figure, hands['wrists'], hands['poles'])
         figure.hands = hand_frames(hands['fingers'], hands['palms'], OUTWARD)
         for layer in late:
-            move_hands(hands, figure, layer)
+            programs.move_hands(hands, figure, layer)
     pose_arms(figure, hands['wrists'], hands['poles'])
     hands['shapes'][..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
     axes = hand_frames(hands['fingers'], hands['palms'], OUTWARD)

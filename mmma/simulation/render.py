@@ -9,14 +9,8 @@ import cv2
 import numpy as np
 
 from mmma.files import atomic_write
+from mmma.simulation import drawing
 from mmma.simulation.domains import Array, Colour, DomainStyle, Rng, Subject, rgb
-from mmma.simulation.drawing import (
-    View,
-    body_parts,
-    head_part,
-    object_parts,
-    seat_parts,
-)
 from mmma.simulation.geometry import Camera
 from mmma.simulation.motion import Motion
 
@@ -159,12 +153,12 @@ def render_frames(
     """Draw a motion as (H, W, 3) uint8 RGB frames; the same dice, the same pixels."""
     background = make_background(style.background, motion.camera, rng)
     finish = _finisher(style, rng)
-    view = View(motion)
-    parts = body_parts(view, subject) + seat_parts(view, subject)
-    parts += object_parts(view, motion.objects)
+    view = drawing.View(motion)
+    parts = drawing.body_parts(view, subject) + drawing.seat_parts(view, subject)
+    parts += drawing.object_parts(view, motion.objects)
     # The person's own glasses, or those that are pushed.
     on = subject.glasses or any(kind == 'glasses' for kind, _, _ in motion.objects)
-    parts.append(head_part(view, subject, on))
+    parts.append(drawing.head_part(view, subject, on))
     depths, painters = zip(*parts, strict=True)
     order = np.argsort(-np.stack(depths, axis=1), axis=1)
     for frame in range(len(view.depth)):
