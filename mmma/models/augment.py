@@ -5,7 +5,6 @@ clip is changed in one way here and there, up to rounding; only the noise of an 
 box is the device's own.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
@@ -17,13 +16,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmma.data import randaugment
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice
-
-_FILL = 128.0  # grey, where a moved frame leaves a gap
-_GREY = 0.299, 0.587, 0.114  # ITU-R 601 luma of R, G, B
-_NOISE = (58.395, 57.12, 57.375), (123.675, 116.28, 103.53)  # std, mean
-_BOX_ATTEMPTS = 100
 
 
 @MODELS.register_module()
@@ -125,33 +120,22 @@ def flip(clip: Tensor, flip_ratio: float = 0.5) -> Tensor:
 
 def rand_augment(clip: Tensor, num_ops: int = 4) -> Tensor:
     """As ``ClipRandAugment``."""
-    for number in np.random.randint(len(OPERATIONS), size=num_ops):
-        if np.random.random() < 0.5:
-            level = float(np.clip(np.random.normal(0.7, 0.05), 0, 1))
-            clip = OPERATIONS[number](clip, level)
+    for number, level in randaugment.draw_operations(num_ops):
+        clip = OPERATIONS[number](clip, level)
     return clip
 
 
 def erase(clip: Tensor) -> Tensor:
     """As ``ClipErasing``."""
-    if np.random.random() >= 0.25:
+    if np.random.random() >= randaugment.ERASING_PROB:
         return clip
-    height, width = clip.shape[2:]
-    for _ in range(_BOX_ATTEMPTS):  # until a box is smaller than the frame
-        pixels = np.random.uniform(0.02, 1 / 3) * height * width
-        aspect = math.exp(np.random.uniform(math.log(0.3), math.log(1 / 0.3)))
-        rows = round(math.sqrt(pixels * aspect))
-        columns = round(math.sqrt(pixels / aspect))
-        if rows < height and columns < width:
-            top = np.random.randint(height - rows + 1)
-            left = np.random.randint(width - columns + 1)
-            box = slice(top, top + rows), slice(left, left + columns)
-            clip = clip.clone()
-            part = clip[:, :, box[0], box[1]]
-            noise = torch.randn(part.shape, device=clip.device)
-            std, mean = (torch.tensor(x, device=clip.device) for x in _NOISE)
-            part[...] = _levels(noise * std.view(3, 1, 1) + mean.view(3, 1, 1))
-            break
+    if box := randaugment.draw_box(*clip.shape[2:]):
+        clip = clip.clone()
+        part = clip[:, :, box[0], box[1]]
+        noise = torch.randn(part.shape, device=clip.device)
+        moments = np.stack([randaugment.NOISE_STD, randaugment.NOISE_MEAN])
+        std, mean = torch.from_numpy(moments).to(noise).view(2, 3, 1, 1)
+        part[...] = _levels(noise * std + mean)
     return clip
 
 
@@ -163,149 +147,56 @@ STEPS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def auto_contrast(clip: Tensor, level: float) -> Tensor:
-    """Stretch each channel of the clip to 0..255."""
-    _, low, high = _histograms(clip)
-    levels = torch.arange(256, device=clip.device)
-    table = (levels - low) * 255 // (high - low).clamp(min=1)
-    return _look_up(clip, torch.where(low == high, levels, table))
+class DeviceOperations(randaugment.ClipOperations):
+    """Operations on tensors (F, 3, H, W)."""
+
+    axes = 3, 2
+
+    def counts(self, clip: Tensor) -> np.ndarray:
+        """See the base class."""
+        channels = clip.transpose(0, 1).flatten(1).long()
+        counts = torch.stack([torch.bincount(c, minlength=256) for c in channels])
+        return counts.cpu().numpy()
+
+    def look_up(self, clip: Tensor, table: np.ndarray) -> Tensor:
+        """See the base class."""
+        start = torch.arange(0, 768, 256, device=clip.device).view(3, 1, 1)
+        return torch.tensor(table.T, device=clip.device).flatten()[clip + start]
+
+    def mix(self, clip: Tensor, grey: Any, factor: float) -> Tensor:
+        """See the base class; the grey may be an image."""
+        return _levels(grey + factor * (clip.float() - grey))
+
+    def warp(self, clip: Tensor, linear: np.ndarray, shift: np.ndarray) -> Tensor:
+        """See the base class."""
+        half = np.array([clip.shape[3], clip.shape[2]]) / 2
+        matrix = linear * half / half[:, None]  # of coordinates from -1 to 1
+        moved = matrix.sum(1) + shift / half - 1
+        theta = torch.tensor(np.column_stack([matrix, moved]), dtype=torch.float32)
+        grid = F.affine_grid(theta[None], [1, *clip.shape[1:]], align_corners=False)
+        grid = grid.to(clip.device).expand(len(clip), -1, -1, -1)
+        gap = randaugment.FILL
+        moved = F.grid_sample(clip.float() - gap, grid, align_corners=False)
+        return _levels(moved + gap)
+
+    def adjust_color(self, clip: Tensor, level: float) -> Tensor:
+        """See the base class."""
+        luma = torch.tensor(randaugment.GREY, dtype=torch.float32, device=clip.device)
+        grey = (clip.float() * luma.view(3, 1, 1)).sum(1, keepdim=True)
+        return self.mix(clip, grey, randaugment.draw_factor(level))
+
+    def adjust_sharpness(self, clip: Tensor, level: float) -> Tensor:
+        """See the base class."""
+        kernel = torch.ones(3, 1, 3, 3, device=clip.device)
+        kernel[:, :, 1, 1] = 5
+        out, inner = clip.clone(), (..., slice(1, -1), slice(1, -1))
+        smooth = F.conv2d(clip.float(), kernel / 13, groups=3)
+        out[inner] = self.mix(clip[inner], smooth, randaugment.draw_factor(level))
+        return out
 
 
-def equalize(clip: Tensor, level: float) -> Tensor:
-    """Flatten the histogram of each channel of the clip."""
-    counts, _, high = _histograms(clip)
-    step = (counts.sum(1, keepdim=True) - counts.gather(1, high)) // 255
-    below = counts.cumsum(1) - counts
-    levels = torch.arange(256, device=clip.device)
-    table = (step // 2 + below) // step.clamp(min=1)
-    return _look_up(clip, torch.where(step > 0, table, levels))
-
-
-def invert(clip: Tensor, level: float) -> Tensor:
-    """Negative of the clip."""
-    return 255 - clip
-
-
-def posterize(clip: Tensor, level: float) -> Tensor:
-    """Keep 4 bits per channel, down to 0 at level 1."""
-    return clip & (256 - 2 ** (4 + int(level * 4))) % 256
-
-
-def solarize(clip: Tensor, level: float) -> Tensor:
-    """Invert what is at least as bright as a threshold, 256 down to 0 at level 1."""
-    return torch.where(255 - clip.int() < int(level * 256), 255 - clip, clip)
-
-
-def solarize_add(clip: Tensor, level: float) -> Tensor:
-    """Brighten what is darker than 128, by 110 at level 1."""
-    brighter = (clip.int() + int(level * 110)).clamp_(max=255).to(clip.dtype)
-    return torch.where(clip < 128, brighter, clip)
-
-
-def adjust_color(clip: Tensor, level: float) -> Tensor:
-    """Less or more saturation."""
-    grey = torch.tensor(_GREY, device=clip.device).view(3, 1, 1)
-    frames = clip.float()
-    return _mix((frames * grey).sum(1, keepdim=True), frames, _draw_factor(level))
-
-
-def adjust_contrast(clip: Tensor, level: float) -> Tensor:
-    """Less or more distance from the clip's mean grey."""
-    factor, frames = _draw_factor(level), clip.float()
-    means = frames.double().mean((0, 2, 3)).tolist()
-    grey = round(sum(a * b for a, b in zip(_GREY, means, strict=True)))
-    return _mix(frames.new_tensor(grey), frames, factor)
-
-
-def adjust_brightness(clip: Tensor, level: float) -> Tensor:
-    """Less or more distance from black."""
-    return _levels(clip.float() * _draw_factor(level))
-
-
-def adjust_sharpness(clip: Tensor, level: float) -> Tensor:
-    """Less or more distance from the smoothed frames; border pixels stay."""
-    factor, frames = _draw_factor(level), clip.float()
-    kernel = torch.ones(3, 1, 3, 3, device=clip.device)
-    kernel[:, :, 1, 1] = 5
-    out, inner = clip.clone(), frames[:, :, 1:-1, 1:-1]
-    smooth = F.conv2d(frames, kernel / 13, groups=3)
-    out[:, :, 1:-1, 1:-1] = _mix(smooth, inner, factor)
-    return out
-
-
-def rotate(clip: Tensor, level: float) -> Tensor:
-    """Turn about the centre, by 30 degrees at level 1."""
-    angle = math.radians(_signed(level * 30))
-    cos, sin = math.cos(angle), math.sin(angle)
-    linear = np.array([[cos, -sin], [sin, cos]])
-    centre = np.array([clip.shape[3], clip.shape[2]]) / 2
-    return _warp(clip, linear, centre - linear @ centre)
-
-
-def shear(clip: Tensor, level: float, axis: int) -> Tensor:
-    """Slant columns (axis 0) or rows about the upper left corner, by 0.3 at level 1."""
-    linear = np.eye(2)
-    linear[axis, 1 - axis] = _signed(level * 0.3)
-    return _warp(clip, linear, np.zeros(2))
-
-
-def translate(clip: Tensor, level: float, axis: int) -> Tensor:
-    """Move sideways (axis 0) or up and down, by 0.45 of the size at level 1."""
-    shift = np.zeros(2)
-    shift[axis] = _signed(level * 0.45) * clip.shape[3 - axis]
-    return _warp(clip, np.eye(2), shift)
-
-
-OPERATIONS: list[Callable[[Tensor, float], Tensor]] = [
-    *(auto_contrast, equalize, invert, rotate, posterize, solarize, solarize_add),
-    *(adjust_color, adjust_contrast, adjust_brightness, adjust_sharpness),
-    *(partial(shear, axis=axis) for axis in (0, 1)),
-    *(partial(translate, axis=axis) for axis in (0, 1)),
-]
-"""Those of timm, in its order."""
-
-
-def _signed(value: float) -> float:
-    return -value if np.random.random() < 0.5 else value
-
-
-def _draw_factor(level: float) -> float:
-    """Factor of an enhancement: 1 keeps the clip, 0.1 or 1.9 at level 1."""
-    return 1 + _signed(0.9 * level)
+OPERATIONS = DeviceOperations().listed()
 
 
 def _levels(frames: Tensor) -> Tensor:
     return frames.round().clamp(0, 255).to(torch.uint8)
-
-
-def _mix(base: Tensor, frames: Tensor, factor: float) -> Tensor:
-    """A base and its distance to the frames, times a factor."""
-    return _levels(base + factor * (frames - base))
-
-
-def _histograms(clip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Counts (3, 256) of the levels of each channel; lowest and highest, (3, 1)."""
-    channels = clip.transpose(0, 1).flatten(1).long()
-    counts = torch.stack([torch.bincount(c, minlength=256) for c in channels])
-    return counts, *(f(1, keepdim=True) for f in (channels.amin, channels.amax))
-
-
-def _look_up(clip: Tensor, table: Tensor) -> Tensor:
-    """Replace levels; ``table`` is (3, 256) whole numbers."""
-    start = torch.arange(0, 768, 256, device=clip.device).view(3, 1, 1)
-    return table.clamp(0, 255).to(torch.uint8).flatten()[clip + start]
-
-
-def _warp(clip: Tensor, linear: np.ndarray, shift: np.ndarray) -> Tensor:
-    """Take each output point (x, y) from ``linear @ (x, y) + shift`` of the input.
-
-    Pixel centres lie at 0.5.
-    """
-    half = np.array([clip.shape[3], clip.shape[2]]) / 2
-    matrix = linear * half / half[:, None]  # of coordinates from -1 to 1
-    moved = matrix.sum(1) + shift / half - 1
-    theta = torch.tensor(np.column_stack([matrix, moved]), dtype=torch.float32)
-    grid = F.affine_grid(theta[None], [1, *clip.shape[1:]], align_corners=False)
-    grid = grid.to(clip.device).expand(len(clip), -1, -1, -1)
-    moved = F.grid_sample(clip.float() - _FILL, grid, align_corners=False)
-    return _levels(moved + _FILL)

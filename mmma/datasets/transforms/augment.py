@@ -4,22 +4,19 @@ Randomness comes from numpy's global generator alone.
 """
 
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmma.data import randaugment
 from mmma.data.joints import JointTree
 from mmma.registry import TRANSFORMS
 
-_FILL = (128, 128, 128)  # grey, where a moved frame leaves a gap
-_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R 601 luma of R, G, B
 _LEVELS = np.arange(256)
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
-_ERASING_ATTEMPTS = 100
 
 
 @TRANSFORMS.register_module()
@@ -42,7 +39,7 @@ class ClipRandAugment(BaseTransform):
     timm, auto_augment.py, and MCG-NJU/VideoMAE, rand_augment.py, 14ef8d85.
     """
 
-    prob, strength, spread = 0.5, 0.7, 0.05
+    prob, strength, spread = randaugment.RAND_AUGMENT
 
     def __init__(self, num_ops: int = 4) -> None:
         if num_ops < 0:
@@ -52,10 +49,8 @@ class ClipRandAugment(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Augment ``results['imgs']``."""
         clip = _as_clip(results['imgs'])
-        for number in np.random.randint(len(OPERATIONS), size=self.num_ops):
-            if np.random.random() >= self.prob:
-                continue
-            level = np.clip(np.random.normal(self.strength, self.spread), 0, 1)
+        how = self.prob, self.strength, self.spread
+        for number, level in randaugment.draw_operations(self.num_ops, how):
             clip = OPERATIONS[number](clip, level)
         results['imgs'] = _like(clip, results['imgs'])
         return results
@@ -76,183 +71,76 @@ class ClipErasing(BaseTransform):
     MCG-NJU/VideoMAE, random_erasing.py (mode ``pixel``, cube), 14ef8d85.
     """
 
-    prob = 0.25
-    area = (0.02, 1 / 3)  # of the box, as a share of the frame
-    aspect = (0.3, 1 / 0.3)  # height / width of the box
-    mean = np.array([123.675, 116.28, 103.53])  # as in the data preprocessor
-    std = np.array([58.395, 57.12, 57.375])
+    prob = randaugment.ERASING_PROB
+    area, aspect = randaugment.BOX_AREA, randaugment.BOX_ASPECT
+    mean, std = randaugment.NOISE_MEAN, randaugment.NOISE_STD
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Erase a box of ``results['imgs']``, or leave the clip as it is."""
         if np.random.random() >= self.prob:
             return results
         clip = _as_clip(results['imgs'])
-        height, width = clip.shape[1:3]
-        log_aspect = np.log(self.aspect)
-        for _ in range(_ERASING_ATTEMPTS):  # until a box is smaller than the frame
-            pixels = np.random.uniform(*self.area) * height * width
-            aspect = math.exp(np.random.uniform(*log_aspect))
-            rows = round(math.sqrt(pixels * aspect))
-            columns = round(math.sqrt(pixels / aspect))
-            if rows < height and columns < width:
-                top = np.random.randint(height - rows + 1)
-                left = np.random.randint(width - columns + 1)
-                part = clip[:, top : top + rows, left : left + columns]
-                noise = np.random.standard_normal(part.shape) * self.std + self.mean
-                part[...] = noise.round().clip(0, 255)
-                break
+        if box := randaugment.draw_box(*clip.shape[1:3], self.area, self.aspect):
+            part = clip[:, box[0], box[1]]
+            noise = np.random.standard_normal(part.shape) * self.std + self.mean
+            part[...] = noise.round().clip(0, 255)
         results['imgs'] = _like(clip, results['imgs'])
         return results
 
 
-def auto_contrast(clip: np.ndarray, level: float) -> np.ndarray:
-    """Stretch each channel of the clip to 0..255; has no strength."""
-    table = np.empty((256, 3))
-    for c, counts in enumerate(_histograms(clip)):
-        low, high = np.flatnonzero(counts)[[0, -1]]
-        table[:, c] = _LEVELS if low == high else (_LEVELS - low) * 255 / (high - low)
-    return _look_up(clip, np.floor(table))
+class FrameOperations(randaugment.ClipOperations):
+    """Operations on arrays (T, H, W, 3), by OpenCV."""
+
+    axes = 2, 1
+
+    def counts(self, clip: np.ndarray) -> np.ndarray:
+        """See the base class."""
+        count = functools.partial(cv2.calcHist, [_tall(clip)])
+        found = [count([c], None, [256], [0, 256]).ravel() for c in range(3)]
+        return np.stack(found).astype(np.int64)
+
+    def look_up(self, clip: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """See the base class."""
+        return cv2.LUT(_tall(clip), table[None]).reshape(clip.shape)
+
+    def mix(self, clip: np.ndarray, grey: int, factor: float) -> np.ndarray:
+        """See the base class."""
+        return self.map_levels(clip, grey + factor * (_LEVELS - grey))
+
+    def warp(
+        self, clip: np.ndarray, linear: np.ndarray, shift: np.ndarray
+    ) -> np.ndarray:
+        """See the base class; OpenCV's pixel centres lie at whole numbers."""
+        centre = np.full(2, 0.5)
+        matrix = np.column_stack([linear, linear @ centre + shift - centre])
+        gaps = dict(borderMode=cv2.BORDER_CONSTANT, borderValue=[randaugment.FILL] * 3)
+        options = dict(flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, **gaps)
+        move = functools.partial(cv2.warpAffine, M=matrix, dsize=clip.shape[2:0:-1])
+        return np.stack([move(frame, **options) for frame in clip])
+
+    def adjust_color(self, clip: np.ndarray, level: float) -> np.ndarray:
+        """See the base class."""
+        factor = randaugment.draw_factor(level)
+        mix = factor * np.eye(3) + (1 - factor) * randaugment.GREY
+        return cv2.transform(_tall(clip), mix).reshape(clip.shape)
+
+    def adjust_sharpness(self, clip: np.ndarray, level: float) -> np.ndarray:
+        """See the base class."""
+        factor = randaugment.draw_factor(level)
+        kernel = (1 - factor) * _SMOOTH
+        kernel[1, 1] += factor
+        out = clip.copy()
+        for frame, new in zip(clip, out, strict=True):
+            new[1:-1, 1:-1] = cv2.filter2D(frame, -1, kernel)[1:-1, 1:-1]
+        return out
 
 
-def equalize(clip: np.ndarray, level: float) -> np.ndarray:
-    """Flatten the histogram of each channel of the clip; has no strength."""
-    table = np.empty((256, 3))
-    for c, counts in enumerate(_histograms(clip)):
-        last = counts[np.flatnonzero(counts)[-1]]
-        step = (counts.sum() - last) // 255
-        below = counts.cumsum() - counts
-        table[:, c] = (step // 2 + below) // step if step else _LEVELS
-    return _look_up(clip, table)
-
-
-def invert(clip: np.ndarray, level: float) -> np.ndarray:
-    """Negative of the clip; has no strength."""
-    return 255 - clip
-
-
-def posterize(clip: np.ndarray, level: float) -> np.ndarray:
-    """Keep 4 bits per channel, down to 0 at level 1."""
-    bits = 4 - int(level * 4)
-    return clip & np.uint8(256 - 2 ** (8 - bits))
-
-
-def solarize(clip: np.ndarray, level: float) -> np.ndarray:
-    """Invert what is at least as bright as a threshold, 256 down to 0 at level 1."""
-    inverted = 255 - _LEVELS
-    return _look_up(clip, np.where(inverted < int(level * 256), inverted, _LEVELS))
-
-
-def solarize_add(clip: np.ndarray, level: float) -> np.ndarray:
-    """Brighten what is darker than 128, by 110 at level 1."""
-    brighter = _LEVELS + int(level * 110)
-    return _look_up(clip, np.where(_LEVELS < 128, brighter, _LEVELS))
-
-
-def adjust_color(clip: np.ndarray, level: float) -> np.ndarray:
-    """Less or more saturation."""
-    factor = _draw_factor(level)
-    mix = factor * np.eye(3) + (1 - factor) * _GREY
-    return cv2.transform(_tall(clip), mix).reshape(clip.shape)
-
-
-def adjust_contrast(clip: np.ndarray, level: float) -> np.ndarray:
-    """Less or more distance from the clip's mean grey."""
-    factor = _draw_factor(level)
-    means = [counts @ _LEVELS / counts.sum() for counts in _histograms(clip)]
-    grey = round(float(_GREY @ means))
-    return _look_up(clip, grey + factor * (_LEVELS - grey))
-
-
-def adjust_brightness(clip: np.ndarray, level: float) -> np.ndarray:
-    """Less or more distance from black."""
-    return _look_up(clip, _draw_factor(level) * _LEVELS)
-
-
-def adjust_sharpness(clip: np.ndarray, level: float) -> np.ndarray:
-    """Less or more distance from the smoothed frames; border pixels stay."""
-    factor = _draw_factor(level)
-    kernel = (1 - factor) * _SMOOTH
-    kernel[1, 1] += factor
-    out = clip.copy()
-    for frame, new in zip(clip, out, strict=True):
-        new[1:-1, 1:-1] = cv2.filter2D(frame, -1, kernel)[1:-1, 1:-1]
-    return out
-
-
-def rotate(clip: np.ndarray, level: float) -> np.ndarray:
-    """Turn about the centre, by 30 degrees at level 1."""
-    angle = math.radians(_signed(level * 30))
-    cos, sin = math.cos(angle), math.sin(angle)
-    linear = np.array([[cos, -sin], [sin, cos]])
-    centre = np.array([clip.shape[2], clip.shape[1]]) / 2
-    return _warp(clip, linear, centre - linear @ centre)
-
-
-def shear(clip: np.ndarray, level: float, axis: int) -> np.ndarray:
-    """Slant columns (axis 0) or rows about the upper left corner, by 0.3 at level 1."""
-    linear = np.eye(2)
-    linear[axis, 1 - axis] = _signed(level * 0.3)
-    return _warp(clip, linear, np.zeros(2))
-
-
-def translate(clip: np.ndarray, level: float, axis: int) -> np.ndarray:
-    """Move sideways (axis 0) or up and down, by 0.45 of the size at level 1."""
-    shift = np.zeros(2)
-    shift[axis] = _signed(level * 0.45) * clip.shape[2 - axis]
-    return _warp(clip, np.eye(2), shift)
-
-
-OPERATIONS: list[Callable[[np.ndarray, float], np.ndarray]] = [
-    *(auto_contrast, equalize, invert, rotate, posterize, solarize, solarize_add),
-    *(adjust_color, adjust_contrast, adjust_brightness, adjust_sharpness),
-    *(functools.partial(shear, axis=axis) for axis in (0, 1)),
-    *(functools.partial(translate, axis=axis) for axis in (0, 1)),
-]
-"""Those of timm, in its order."""
-
-
-def _signed(value: float) -> float:
-    return -value if np.random.random() < 0.5 else value
-
-
-def _draw_factor(level: float) -> float:
-    """Factor of an enhancement: 1 keeps the clip, 0.1 or 1.9 at level 1."""
-    return 1 + _signed(0.9 * level)
+OPERATIONS = FrameOperations().listed()
 
 
 def _tall(clip: np.ndarray) -> np.ndarray:
     """(T, H, W, 3) -> (T*H, W, 3): one image for OpenCV."""
     return clip.reshape(-1, *clip.shape[2:])
-
-
-def _histograms(clip: np.ndarray) -> list[np.ndarray]:
-    """Counts (256,) of the levels of each channel, over all frames."""
-    image = _tall(clip)
-    return [
-        cv2.calcHist([image], [c], None, [256], [0, 256]).ravel().astype(np.int64)
-        for c in range(3)
-    ]
-
-
-def _look_up(clip: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Replace levels; ``table`` is (256,) or, for each channel, (256, 3)."""
-    table = np.rint(table).clip(0, 255).astype(np.uint8)
-    table = np.broadcast_to(table.reshape(1, 256, -1), (1, 256, 3))
-    return cv2.LUT(_tall(clip), np.ascontiguousarray(table)).reshape(clip.shape)
-
-
-def _warp(clip: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Take each output point (x, y) from ``linear @ (x, y) + shift`` of the input.
-
-    Points are continuous as in PIL: pixel centres lie at 0.5, while OpenCV's lie at
-    whole numbers.
-    """
-    centre = np.full(2, 0.5)
-    matrix = np.column_stack([linear, linear @ centre + shift - centre])
-    size = clip.shape[2], clip.shape[1]
-    gaps = dict(borderMode=cv2.BORDER_CONSTANT, borderValue=_FILL)
-    options = dict(flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, **gaps)
-    return np.stack([cv2.warpAffine(frame, matrix, size, **options) for frame in clip])
 
 
 def _as_clip(imgs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
