@@ -24,14 +24,8 @@ from mmma.data.joints import WHOLEBODY65, decode_joints
 from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
 from mmma.datasets.windows import WindowOptions
-from mmma.engine.findings import (
-    MOST_BELOW,
-    Answer,
-    Finding,
-    InferenceOptions,
-    ModelCard,
-    body_seen,
-)
+from mmma.engine import findings
+from mmma.engine.findings import Answer, Finding, InferenceOptions, ModelCard
 from mmma.engine.hooks import tell_classes
 from mmma.engine.test import detect_videos
 from mmma.engine.weights import Weights, read_checkpoint, with_frozen
@@ -125,7 +119,7 @@ class VideoModel:
         task, duration_sec = self.card.task, video['duration_sec']
         found, dropped, below, frames = {}, 0, (), None
         notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
-        seen = skeletons is None or body_seen(skeletons) > 0
+        seen = skeletons is None or findings.body_seen(skeletons) > 0
         sample = _sample(path, self.card.modality, skeletons)
         given, told = self.options.threshold, self.card.calibration
         chosen, lowest = 'the user', dict.fromkeys(self.space.levels, given)
@@ -153,7 +147,8 @@ class VideoModel:
                     dropped = len(whole) - len(found[level])
                     rest = whole[len(found[level]) :]  # best first
                     least = lowest[level] / 4
-                    below = tuple(f for f in rest if f.score >= least)[:MOST_BELOW]
+                    below = [f for f in rest if f.score >= least]
+        below = tuple(below[: findings.MOST_BELOW])
         return Answer(
             *(self.card, video, found['action'], found.get('body', ()), abstained),
             *(lowest['action'], dropped, notes, skeletons, chosen, below),
@@ -353,7 +348,7 @@ def _video_notes(
             f'one action was asked of {duration_sec:.0f} s: models learn from '
             'clips of a few seconds; a detector finds actions in long videos'
         )
-    found = 1.0 if skeletons is None else body_seen(skeletons)
+    found = 1.0 if skeletons is None else findings.body_seen(skeletons)
     if not found:
         yield 'no body was found in any frame: nothing can be said'
     elif found < 0.5:

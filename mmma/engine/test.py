@@ -36,21 +36,9 @@ from mmma.engine.weights import (
     unwrapped,
     with_frozen,
 )
+from mmma.evaluation import rows, scores
 from mmma.evaluation.calibration import read_calibration
-from mmma.evaluation.rows import (
-    SCHEMA,
-    DetectionOptions,
-    EvaluationOptions,
-    Group,
-    group_rows,
-)
-from mmma.evaluation.scores import (
-    ScoreTable,
-    file_tag,
-    frame_table,
-    join_tables,
-    write_scores,
-)
+from mmma.evaluation.rows import Group
 from mmma.protocols import selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
@@ -94,7 +82,7 @@ def score_checkpoint(
 
 def score_emotions(
     config: str, checkpoint: str, root: str
-) -> tuple[list[ScoreTable], Any]:
+) -> tuple[list[scores.ScoreTable], Any]:
     """Scores of val and of test by a recognizer of emotions, and its config.
 
     Raises:
@@ -195,7 +183,7 @@ def summarize(
     """
     cfg, protocol = run.cfg, run.protocol
     entries, chosen, record = _options_of_rows(run)
-    rows = group_rows(groups, entries, run.space, chosen, protocol.domains)
+    found = rows.group_rows(groups, entries, run.space, chosen, protocol.domains)
     given = {'seed': protocol.seed, 'subset': options.subset}
     data = describe_data(run)
     extractor = data.pop('extractor', None)
@@ -214,7 +202,7 @@ def summarize(
         targets = protocol.target if protocol.name != 'indomain' else ()
         chosen_by = {'by': selected_by(told, targets), **told}
     return {
-        'schema': SCHEMA,
+        'schema': rows.SCHEMA,
         'task': run.task,
         'name': run.name + (', reranked' if reranked else ''),
         'protocol': protocol.as_dict(),
@@ -238,7 +226,7 @@ def summarize(
         'broken': sorted({name for group in groups for name in group.broken}),
         'environment': _environment(),
         'config': cfg.to_dict(),
-        'runs': [{**labels, **given, **row} for labels, row in rows],
+        'runs': [{**labels, **given, **row} for labels, row in found],
     }
 
 
@@ -248,7 +236,7 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
     if run.task == 'det':
         metric = METRICS.build(dict(evaluator))
         known = metric.options
-        chosen = DetectionOptions(preset=known.preset, body_rule=known.body_rule)
+        chosen = rows.DetectionOptions(preset=known.preset, body_rule=known.body_rule)
         record = {
             **chosen.record(),
             'nms': asdict(metric.merging['nms']),
@@ -265,7 +253,7 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
         'body_scores': evaluator.get('body_scores', 'sum'),
     }
     trained = [counts[action] for action in range(run.space.num_actions)]
-    return clips, EvaluationOptions(**record, train_counts=trained), record
+    return clips, rows.EvaluationOptions(**record, train_counts=trained), record
 
 
 def _environment() -> dict[str, str]:
@@ -310,7 +298,7 @@ def scored_truth(run: Run, groups: Sequence[Group]) -> tuple[Any, Any, LabelSpac
     """Scores of groups, their truth and label space, as ``calibration.fit`` takes."""
     tables, entries = [group.table for group in groups], _options_of_rows(run)[0]
     if run.task == 'rec':
-        table, action = join_tables(tables), {c.clip: c.action for c in entries}
+        table, action = scores.join_tables(tables), {c.clip: c.action for c in entries}
         return table, np.array([action[name] for name in table.names]), run.space
     kinds = {level: type(own) for level, own in tables[0].items()}
     found = {k: kind.concat([t[k] for t in tables]) for k, kind in kinds.items()}
@@ -328,11 +316,12 @@ def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
         write_detections(dump, found, run.space)
         if 'frames' in groups[0].table:
             frames = FrameScores.concat([group.table['frames'] for group in groups])
-            table = frame_table(frames, run.space)
-            write_scores(dump.with_suffix('.frames.npz'), table, run.space)
+            table = scores.frame_table(frames, run.space)
+            scores.write_scores(dump.with_suffix('.frames.npz'), table, run.space)
     elif run.protocol.name in ('fewshot', 'adapt'):
         for group in groups:
-            file = dump.with_name(dump.stem + file_tag(group.labels) + dump.suffix)
-            write_scores(file, group.table, run.space)
+            name = dump.stem + scores.file_tag(group.labels) + dump.suffix
+            scores.write_scores(dump.with_name(name), group.table, run.space)
     else:
-        write_scores(dump, join_tables([group.table for group in groups]), run.space)
+        table = scores.join_tables([group.table for group in groups])
+        scores.write_scores(dump, table, run.space)

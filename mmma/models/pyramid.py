@@ -9,16 +9,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmma.models.layers import (
-    ChannelNorm,
-    MaskedConv,
-    MaskedGroupNorm,
-    TransformerBlock,
-    blank,
-    drop_path,
-    pad_positions,
-    pool_positions,
-)
+from mmma.models import layers
+from mmma.models.layers import ChannelNorm, MaskedConv, TransformerBlock, blank
 from mmma.registry import MODELS
 
 
@@ -60,7 +52,7 @@ class PyramidProjection(BaseModule):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Levels (N, C, P_l) and masks (N, P_l), finest first, of (N, D, P), (N, P)."""
-        x, mask = pad_positions(x, mask, 2 ** len(self.branch))
+        x, mask = layers.pad_positions(x, mask, 2 ** len(self.branch))
         for layer in (*self.embed, *self.stem):
             x = layer(x, mask)
         levels, masks = [x], [mask]
@@ -124,7 +116,7 @@ class SGPBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.ln = ChannelNorm(channels)
-        self.gn = MaskedGroupNorm(min(16, channels), channels)
+        self.gn = layers.MaskedGroupNorm(min(16, channels), channels)
         wide = round(2 * k) // 2 * 2 + 1
         sizes = dict(psi=1, fc=1, convw=1, convkw=wide, global_fc=1)
         for name, size in sizes.items():
@@ -136,12 +128,12 @@ class SGPBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Conv1d(channels, hidden, 1), nn.GELU(), nn.Conv1d(hidden, channels, 1)
         )
-        self.drop_path_out = drop_path(channels, path_drop)
-        self.drop_path_mlp = drop_path(channels, path_drop)
+        self.drop_path_out = layers.drop_path(channels, path_drop)
+        self.drop_path_mlp = layers.drop_path(channels, path_drop)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(N, C, P) to (N, C, P / stride)."""
-        x = pool_positions(x, mask, self.stride)
+        x = layers.pool_positions(x, mask, self.stride)
         mask = mask[:, :: self.stride]
         out = self.ln(x, mask)
         count = mask.sum(dim=1).clamp_min(1)[:, None, None]
