@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.dataset import DefaultSampler
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 
 from mmma.registry import DATA_SAMPLERS
 from mmma.taxonomy import suggest
@@ -150,7 +148,7 @@ def class_power(sampler: Mapping[str, Any]) -> float | None:
     kind = DATA_SAMPLERS.get(sampler['type'])
     if issubclass(kind, ClassBalancedSampler | ClassBalancedWithinDomainSampler):
         return 1 - sampler.get('power', 1.0)
-    return 1.0 if issubclass(kind, EpochSampler | DefaultSampler) else None
+    return 1.0 if issubclass(kind, DefaultSampler) else None
 
 
 def class_weights(
@@ -222,7 +220,7 @@ def domain_shares(
 
 
 @DATA_SAMPLERS.register_module()
-class EpochSampler(Sampler[SampleKey]):
+class EpochSampler(DefaultSampler):
     """Every sample once per epoch, in an order that depends on seed and epoch alone.
 
     Each process computes the order of the whole epoch and takes every ``world size``-th
@@ -251,15 +249,8 @@ class EpochSampler(Sampler[SampleKey]):
     ) -> None:
         if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
             raise ValueError(f'repeats {repeats!r}: use a whole number from 1')
+        super().__init__(dataset, shuffle, seed)
         self.repeats = repeats
-        self.rank, self.world_size = get_dist_info()
-        self.dataset, self.shuffle = dataset, shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration gives, from 0."""
-        self.epoch = epoch
 
     def epoch_order(self) -> np.ndarray:
         """Indices of the whole epoch, (n * repeats,), the same in every process."""
@@ -279,17 +270,12 @@ class EpochSampler(Sampler[SampleKey]):
         for index in order:
             repeats.append(seen[index])
             seen[index] += 1
-        for place in range(self.rank, self._padded(), self.world_size):
-            place %= len(order)
+        for i in range(len(self)):
+            place = (self.rank + i * self.world_size) % len(order)
             yield SampleKey(self.seed, self.epoch, order[place], repeats[place])
 
     def __len__(self) -> int:
-        return len(range(self.rank, self._padded(), self.world_size))
-
-    def _padded(self) -> int:
-        """Samples over all processes, copies counted."""
-        size = len(self.dataset) * self.repeats
-        return size + -size % self.world_size
+        return -(-len(self.dataset) * self.repeats // self.world_size)
 
 
 @DATA_SAMPLERS.register_module()

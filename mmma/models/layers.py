@@ -196,12 +196,7 @@ class TransformerBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        num_heads: int = 4,
-        stride: int = 1,
-        window: int = -1,
-        path_drop: float = 0.0,
+        self, channels: int, num_heads: int, stride: int, window: int, path_drop: float
     ) -> None:
         super().__init__()
         self.stride = stride

@@ -216,9 +216,7 @@ class Points:
 
 
 def pyramid_points(
-    lengths: Sequence[int],
-    strides: Sequence[int],
-    device: torch.device | str | None = None,
+    lengths: Sequence[int], strides: Sequence[int], device: Any = None
 ) -> Points:
     """Points of levels: point i of level l lies at i * stride, without half a step.
 

@@ -15,7 +15,6 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader, Dataset
 
 from mmma.datasets import clips as clip_dataset
-from mmma.datasets import samplers as module
 from mmma.datasets.samplers import (
     ClassBalancedSampler,
     ClassBalancedWithinDomainSampler,
@@ -226,7 +225,8 @@ def shares(monkeypatch):
     def make(world_size, size=10, cls=EpochSampler, **options):
         samplers = []
         for rank in range(world_size):
-            monkeypatch.setattr(module, 'get_dist_info', lambda r=rank: (r, world_size))
+            place = 'mmengine.dataset.sampler.get_dist_info'
+            monkeypatch.setattr(place, lambda r=rank: (r, world_size))
             samplers.append(cls(range(size), **options))
         return samplers
 
@@ -295,7 +295,7 @@ def test_fewer_samples_than_processes(shares):
 
 
 def test_processes_agree_on_a_seed(shares, monkeypatch):
-    monkeypatch.setattr(module, 'sync_random_seed', lambda: 77)
+    monkeypatch.setattr('mmengine.dataset.sampler.sync_random_seed', lambda: 77)
     assert {s.seed for s in shares(2, seed=None)} == {77}
 
 

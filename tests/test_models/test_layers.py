@@ -78,7 +78,7 @@ def test_full_attention_is_pytorchs():
 
 def reach(window, stride=1):
     """Positions of the input that change the output in its middle."""
-    block = TransformerBlock(8, 2, stride, window)
+    block = TransformerBlock(8, 2, stride, window, 0.0)
     x = torch.randn(1, 8, 24, requires_grad=True)
     block(x, masked(24, [24]))[0, :, 12 // stride].sum().backward()
     return x.grad[0].abs().sum(0).nonzero()[:, 0].tolist()

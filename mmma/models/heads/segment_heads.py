@@ -30,6 +30,7 @@ _SAME_LENGTH = 1e-3  # positions
 
 Tensors, Samples = Sequence[Tensor], Sequence[SegmentSample]
 Values = Mapping[str, Tensor]
+Outputs = tuple[Values, Points, Tensor]
 Pairs = tuple[Tensor, Tensor, Tensor]
 """Windows of a batch, points and classes of n pairs, (n,) each."""
 
@@ -179,21 +180,19 @@ class SegmentHead(PointScores, BaseModule):
     def __init__(
         self,
         num_classes: int,
-        in_channels: int = 512,
-        feat_channels: int = 512,
-        num_convs: int = 2,
         num_levels: int = 6,
         targets: str = 'shortest',
         label_space: str | Mapping[str, Any] = 'mma82',
         body: Mapping[str, float] | None = None,
         test_cfg: Mapping[str, float] | None = None,
+        **sizes: int,
     ) -> None:
         super().__init__()
         self.strides = [2**level for level in range(num_levels)]
         self.targets = check_choice('targets', targets, TARGETS)
         defaults = dict(score_thr=1e-3, top_k=2000)
         self.test_cfg = fill_options('test_cfg of the head', defaults, test_cfg or {})
-        self._build_scores(num_classes, in_channels, feat_channels, num_convs)
+        self._build_scores(num_classes, **sizes)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
         self._build_bodies(label_space, 'the head', body)
 
@@ -261,9 +260,7 @@ class SegmentHead(PointScores, BaseModule):
             total = self._normalizer((owners >= 0).sum())
             return {name: loss / total for name, loss in losses.items()}
 
-    def _outputs(
-        self, levels: Tensors, masks: Tensors
-    ) -> tuple[dict[str, Tensor], Points, Tensor]:
+    def _outputs(self, levels: Tensors, masks: Tensors) -> Outputs:
         """Values as :meth:`offsets` takes them, points, and which exist (N, P)."""
         lengths = [x.shape[-1] for x in levels]
         points = pyramid_points(lengths, self.strides, levels[0].device)
@@ -283,9 +280,7 @@ class SegmentHead(PointScores, BaseModule):
             loss[pairs] *= iou**self.iou_power
         return loss
 
-    def _assign(
-        self, points: Points, samples: Samples
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _assign(self, points: Points, samples: Samples) -> tuple[Tensor, ...]:
         """All truths (G, 2) in positions; their index by point and by class."""
         device = points.times.device
         tables, owners, count = [], [], 0
@@ -314,23 +309,18 @@ class SegmentHead(PointScores, BaseModule):
             outputs = self._outputs(levels, masks)
             found = []
             for i, sample in enumerate(samples):
-                actions = self._found(*outputs, i, sample, 'cls')
+                actions = self._found(outputs, i, sample, 'cls')
                 bodies = None
                 if self.body_head is not None:
-                    bodies = self._found(*outputs, i, sample, 'body')
+                    bodies = self._found(outputs, i, sample, 'body')
                 found.append((actions, bodies))
             return found
 
     def _found(
-        self,
-        values: Values,
-        points: Points,
-        valid: Tensor,
-        index: int,
-        sample: SegmentSample,
-        scores_of: str,
+        self, outputs: Outputs, index: int, sample: SegmentSample, scores_of: str
     ) -> Segments:
         """Detections of window ``index``, scored by ``cls`` or ``body``."""
+        values, points, valid = outputs
         logits = values[scores_of][index]  # (P, K or B)
         scores = logits.sigmoid().masked_fill(~valid[index, :, None], 0).flatten()
         kept = (scores > self.test_cfg['score_thr']).nonzero()[:, 0]
