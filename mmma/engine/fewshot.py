@@ -281,7 +281,14 @@ def score_fewshot(
                     table = replace(zero_shot, scores=scores)
                     found.append(Group(control, table, broken))
                 if isinstance(source, Classifier):
-                    table = _adapt(source, settings, (own.features, actions), tested)
+                    known = own.features, actions
+                    if settings['adapt'] == 'prototype':
+                        options = (len(source.bias), settings['temperature'])
+                        scores = prototype_scores(*known, tested.features, *options)
+                    else:
+                        adapted = adapt_linear(source, *known, settings['proximity'])
+                        scores = adapted.predict(tested.features)
+                    table = with_bodies(source, scores, tested)
                 else:
                     seeds = (protocol.seed, number, zlib.crc32(target.encode()))
                     with finetuned(source, target, own.names, settings, seeds):
@@ -291,19 +298,6 @@ def score_fewshot(
                 labels['supports'] = own.names
                 found.append(Group(labels, table, broken))
     return found
-
-
-def _adapt(
-    source: Classifier, settings: Mapping[str, Any], known: Any, tested: Features
-) -> ScoreTable:
-    """Scores of a classifier adapted to features of supports and their actions."""
-    if settings['adapt'] == 'prototype':
-        options = (len(source.bias), settings['temperature'])
-        scores = prototype_scores(*known, tested.features, *options)
-    else:
-        adapted = adapt_linear(source, *known, settings['proximity'])
-        scores = adapted.predict(tested.features)
-    return with_bodies(source, scores, tested)
 
 
 def with_bodies(source: Classifier, scores: Any, tested: Features) -> ScoreTable:
@@ -358,7 +352,17 @@ def finetuned(
         chosen = trained_parameters(model, settings['train'])
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name in chosen)
-        _train(runner, _loader(runner, target, supports, seeds), settings, seeds)
+        # Supports in the recipe's training pipeline, in batches of the recipe's size.
+        loader = runner.cfg.train_dataloader.to_dict()
+        share = -(-len(supports) // get_world_size())
+        own = dict(subset='train', domains=[target], clips=list(supports))
+        loader['dataset'].update(own, on_broken='replace', serialize_data=False)
+        loader['batch_size'] = min(loader['batch_size'], share)
+        sampler = dict(type='EpochSampler', shuffle=True)
+        loader.update(sampler=sampler, batch_sampler=None, drop_last=False)
+        seed = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
+        batches = Runner.build_dataloader(loader, seed=seed)
+        _train(runner, batches, settings, seeds)
         yield
     finally:
         runner.model = source
@@ -419,21 +423,6 @@ def _freeze(model: nn.Module) -> None:
         frozen = own and not any(parameter.requires_grad for parameter in own)
         if frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-
-
-def _loader(
-    runner: Runner, target: str, supports: Sequence[str], seeds: Sequence[int]
-) -> Any:
-    """Supports in the recipe's training pipeline, in batches of the recipe's size."""
-    loader = runner.cfg.train_dataloader.to_dict()
-    share = -(-len(supports) // get_world_size())
-    own = dict(subset='train', domains=[target], clips=list(supports))
-    loader['dataset'].update(own, on_broken='replace', serialize_data=False)
-    loader['batch_size'] = min(loader['batch_size'], share)
-    sampler = dict(type='EpochSampler', shuffle=True)
-    loader.update(sampler=sampler, batch_sampler=None, drop_last=False)
-    seed = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
-    return Runner.build_dataloader(loader, seed=seed)
 
 
 def _epochs(loader: Any) -> Iterator[Any]:

@@ -22,6 +22,11 @@ _REDUCTION = 4  # channels of a token per channel of the adapter
 _KERNEL = 3  # slices that the adapter's depthwise convolution sees
 _MARKS = ('adapter.', 'lora_A.', 'lora_B.')
 ALL_LINEAR = 'all-linear'
+_LORA: dict[str, tuple[Any, ...]] = {
+    'rank': ((int,), lambda x: x > 0, 'a whole number from 1, such as 8'),
+    'alpha': ((int, float), lambda x: x > 0, 'a number above 0, such as 16'),
+    'dropout': ((int, float), lambda x: 0 <= x < 1, 'a share below 1: 0.1'),
+}
 
 
 def is_adapter(name: str) -> bool:
@@ -159,7 +164,9 @@ def adapt_blocks(
         for name in lora:
             check_choice('option', name, tuple(options), 'lora')
         options.update(lora)
-        _check_lora(options)
+        for key, (kinds, fits, told) in _LORA.items():
+            if type(options[key]) not in kinds or not fits(options[key]):
+                raise ValueError(f'lora.{key} is {options[key]!r}: use {told}.')
         layers = dict(blocks.named_modules())
         chosen = _targets(layers, options.pop('targets'))
         for name in chosen:
@@ -167,19 +174,6 @@ def adapt_blocks(
             setattr(layers[parent], last, LoraLinear(layers[name], **options))
     for block in blocks if tia else ():
         block.adapter = TIAdapter(dims)
-
-
-def _check_lora(options: Mapping[str, Any]) -> None:
-    rank, alpha, dropout = (options[key] for key in ('rank', 'alpha', 'dropout'))
-    kinds = dict(rank=(int,), alpha=(int, float), dropout=(int, float))
-    numbers = {key: type(options[key]) in kind for key, kind in kinds.items()}
-    for key, good, told in (
-        ('rank', numbers['rank'] and rank > 0, 'a whole number from 1, such as 8'),
-        ('alpha', numbers['alpha'] and alpha > 0, 'a number above 0, such as 16'),
-        ('dropout', numbers['dropout'] and 0 <= dropout < 1, 'a share below 1: 0.1'),
-    ):
-        if not good:
-            raise ValueError(f'lora.{key} is {options[key]!r}: use {told}.')
 
 
 def _targets(layers: Mapping[str, nn.Module], targets: Any) -> list[str]:
