@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmma.checkpoints.loading import new_name, rename
-from mmma.models.backbones import shift_resnet
-from mmma.models.backbones.shift_resnet import GroupContext, shift_in_time
+from mmma.models.backbones.shift_resnet import GroupContext, ShiftNet, shift_in_time
 from mmma.registry import MODELS
 
 # Kernel, stride, expansion, channels and blocks of a stage.
@@ -72,7 +70,7 @@ class ShiftInverted(nn.Module):
 
 
 @MODELS.register_module()
-class ShiftEffNetLite(BaseModule):
+class ShiftEffNetLite(ShiftNet):
     """EfficientNet-Lite0 whose residual blocks see their neighbours, for Recognizer2D.
 
     Loads the published file (``_conv_stem``, ``_blocks.N``), whose pictures are
@@ -106,13 +104,9 @@ class ShiftEffNetLite(BaseModule):
                 channels = width
         self.head = _conv(channels, self.out_channels, 1)
 
-    def init_weights(self) -> None:
-        """Draw the weights: He normal, and of the gates as they say."""
-        shift_resnet.draw_weights(self)
-
     def forward(self, imgs: Tensor) -> Tensor:
         """Features (N*T, 1280, H/32, W/32) of frames (N*T, 3, H, W)."""
-        shift_resnet.check_clips(imgs, self.num_segments)
+        self.check_clips(imgs)
         x = self.stem(_channels_last(imgs))
         for block in self.blocks:
             x = block(x)

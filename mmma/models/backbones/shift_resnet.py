@@ -251,8 +251,32 @@ class ShiftBottleneck(nn.Module):
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
+class ShiftNet(BaseModule):
+    """A network of clips of ``num_segments`` frames, with gates or without."""
+
+    num_segments: int
+
+    def init_weights(self) -> None:
+        """Draw the weights: He normal, and of the gates as they say."""
+        how = dict(mode='fan_out', nonlinearity='relu')
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, **how)
+        for module in self.modules():
+            if isinstance(module, GroupContext):
+                module.init_weights()
+
+    def check_clips(self, imgs: Tensor) -> None:
+        """Refuse (ValueError) frames (N*T, ...) that are no whole number of clips."""
+        if len(imgs) % (known := self.num_segments):
+            raise ValueError(
+                f'{len(imgs)} frames are no whole number of clips of {known}: sample '
+                f'clip_len={known} frames, or set num_segments in backbone and head.'
+            )
+
+
 @MODELS.register_module()
-class ShiftResNet(BaseModule):
+class ShiftResNet(ShiftNet):
     """ResNet of bottlenecks that see their neighbours in time, for Recognizer2D.
 
     As it is: TSM-R50. With ``context``: GC-TSM, gates between conv2 and its ReLU in
@@ -298,13 +322,9 @@ class ShiftResNet(BaseModule):
             self.add_module(name, nn.Sequential(*blocks))
         self.out_channels = channels
 
-    def init_weights(self) -> None:
-        """Draw the weights: He normal, and of the gates as they say."""
-        draw_weights(self)
-
     def forward(self, imgs: Tensor) -> Tensor:
         """Features (N*T, D, H/32, W/32), of four stages, of frames (N*T, 3, H, W)."""
-        check_clips(imgs, self.num_segments)
+        self.check_clips(imgs)
         x = self.maxpool(self.conv1(imgs))
         for name in self.stages:
             x = getattr(self, name)(x)
@@ -313,25 +333,6 @@ class ShiftResNet(BaseModule):
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
         rename(state_dict, adapted_names(state_dict, prefix), args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def draw_weights(net: nn.Module) -> None:
-    """Draw weights of a network: He normal, and of the gates as they say."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-    for module in net.modules():
-        if isinstance(module, GroupContext):
-            module.init_weights()
-
-
-def check_clips(imgs: Tensor, num_segments: int) -> None:
-    """Refuse (ValueError) frames (N*T, ...) that are no whole number of clips."""
-    if len(imgs) % (known := num_segments):
-        raise ValueError(
-            f'{len(imgs)} frames are no whole number of clips of {known}: sample '
-            f'clip_len={known} frames, or set num_segments in backbone and head.'
-        )
 
 
 def shift_in_time(x: Tensor, num_segments: int, shift_div: int) -> Tensor:
