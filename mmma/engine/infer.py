@@ -105,11 +105,7 @@ class VideoModel:
         return self._model
 
     def look(
-        self,
-        path: Path,
-        video: dict[str, Any],
-        skeletons: Partial | None = None,
-        label: str = '',
+        self, path: Path, video: dict[str, Any], skeletons: Partial | None, label: str
     ) -> Answer:
         """Ask the model what a video shows, and its skeletons if it sees those.
 
@@ -417,10 +413,7 @@ def require_task(model: VideoModel, task: str) -> None:
 
 
 def look_at(
-    video: str | Path,
-    models: Sequence[VideoModel],
-    label: str | None = None,
-    bar: bool = False,
+    video: str | Path, models: Sequence[VideoModel], label: str = '', bar: bool = False
 ) -> tuple[Answer, ...]:
     """Ask models, opened with equal options, what a video shows; joints are found once.
 

@@ -307,10 +307,7 @@ class Prober:
         return flags
 
     def extract(
-        self,
-        runs: Iterable[Run],
-        subset: str,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        self, runs: Iterable[Run], subset: str, on_progress: Callable[[int, int], None]
     ) -> None:
         """Run the clips of some runs through the backbone, unless they are on disk.
 

@@ -166,23 +166,19 @@ class MaskedAttention(nn.Module):
             part = getattr(self, name)(getattr(self, f'{name}_norm')(part, out_mask))
             # (N, C, P / stride) -> (N, heads, P / stride, C / heads)
             parts.append(part.unflatten(1, (self.num_heads, -1)).transpose(2, 3))
-        visible = self._visible(out_mask)
+        # A query that sees no key would be NaN; those that do not exist see themselves,
+        # and where nothing exists all see all. Either way they are blanked later.
+        if self.window == -1:  # (N, 1, 1, P)
+            exists = out_mask | ~out_mask.any(dim=1, keepdim=True)
+            visible = exists[:, None, None]
+        else:  # (N, 1, P, P)
+            place = torch.arange(out_mask.shape[1], device=mask.device)
+            apart = (place[:, None] - place).abs()
+            near = (apart <= self.window // 2) & out_mask[:, None]  # (N, P, P)
+            visible = (near | (apart == 0))[:, None]
         out = F.scaled_dot_product_attention(*parts, attn_mask=visible)
         out = out.transpose(2, 3).flatten(1, 2)  # (N, h, P, d) -> (N, C, P)
         return blank(self.proj(out), out_mask)
-
-    def _visible(self, mask: Tensor) -> Tensor:
-        """Keys that a query sees, (N, 1, P or 1, P).
-
-        A query that sees no key would be NaN; those that do not exist see themselves,
-        and where nothing exists all see all. Either way they are blanked later.
-        """
-        if self.window == -1:
-            return (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
-        place = torch.arange(mask.shape[1], device=mask.device)
-        apart = (place[:, None] - place).abs()
-        near = (apart <= self.window // 2) & mask[:, None]  # (N, P, P)
-        return (near | (apart == 0))[:, None]
 
 
 class TransformerBlock(nn.Module):

@@ -17,14 +17,15 @@ from mmma.data.joints import JointLayout, joint_tree, select_limbs
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice
 
+Layout = str | JointLayout | Mapping[str, Any]
+Joints = str | Sequence[str]
+Limbs = str | Sequence[Sequence[str]] | None
 SIGMA = 0.6
 _MIN_SCORE = 1e-4  # below it nothing is drawn, as upstream
 
 
 def heatmap_channels(
-    layout: str | JointLayout | Mapping[str, Any],
-    joints: str | Sequence[str],
-    limbs: str | Sequence[Sequence[str]] | None,
+    layout: Layout, joints: Joints, limbs: Limbs
 ) -> tuple[int, tuple[tuple[int, int], ...] | None]:
     """Number of joints, and the ends of each limb that is a channel, or None.
 
@@ -283,9 +284,9 @@ class HeatmapPreprocessor(ActionDataPreprocessor):
 
     def __init__(
         self,
-        layout: str | Mapping[str, Any] = 'wholebody65',
-        joints: str | Sequence[str] = 'body17',
-        limbs: str | Sequence[Sequence[str]] | None = None,
+        layout: Layout = 'wholebody65',
+        joints: Joints = 'body17',
+        limbs: Limbs = None,
         sigma: float = SIGMA,
         scale: float = 1.0,
     ) -> None:

@@ -18,11 +18,8 @@ from mmma.datasets.transforms.rgb import UniformFrames, places_in_parts
 from mmma.registry import TRANSFORMS
 from mmma.taxonomy import check_choice
 
-
-@functools.lru_cache(maxsize=8)
-def _open_store(data_root: str, task: str) -> SkeletonStore:
-    """The store, once per process: its array is memory-mapped and shared by forks."""
-    return SkeletonStore(data_root, task)
+# Once per process: its array is memory-mapped and shared by forks.
+_open_store = functools.lru_cache(maxsize=8)(SkeletonStore)
 
 
 @TRANSFORMS.register_module()
