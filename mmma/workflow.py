@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,19 +153,6 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     return kept, left_out, root
 
 
-def _words(command: str, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Words of a command; without a value a flag is left out, True leaves it alone."""
-    words: list[str] = []
-    for word in command.split():
-        field = re.fullmatch(r'{(\w+)}', word)
-        value = values[field[1]] if field else word.format_map(values)
-        if value in (None, False, []):
-            words.pop()
-        elif value is not True:
-            words += map(str, value if isinstance(value, list) else [value])
-    return tuple(words)
-
-
 def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
     """All steps but the tables: data, probes, two trainings of each model, tests."""
     preset, out = PRESETS[args.preset], args.out
@@ -181,7 +168,16 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
     values['options'] = [f'{key}={value}' for key, value in changed if value]
 
     def words(name: str, **more: Any) -> tuple[str, ...]:
-        return _words(_TABLE['commands'][name], {**values, **more})
+        """Of a command; without a value a flag is left out, True leaves it alone."""
+        found, own = list[str](), {**values, **more}
+        for word in _TABLE['commands'][name].split():
+            field = re.fullmatch(r'{(\w+)}', word)
+            value = own[field[1]] if field else word.format_map(own)
+            if value in (None, False, []):
+                found.pop()
+            elif value is not True:
+                found += map(str, value if isinstance(value, list) else [value])
+        return tuple(found)
 
     # Those of mmma, and not what the current folder may have of that name.
     own, here = config_folders()[0], Path.cwd()

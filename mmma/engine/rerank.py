@@ -115,7 +115,18 @@ def fit_reranker(
         kept = (model(x, scores)[0] == y[:, None]).any(dim=1)
         if not kept.any():
             raise ValueError(f'no train clip has its action among the first {k}.')
-        _train(model, x[kept], scores[kept], y[kept])
+        x, scores, y = x[kept], scores[kept], y[kept]
+        optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+        steps = EPOCHS * math.ceil(len(x) / BATCH_SIZE)
+        rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        for _ in range(EPOCHS):
+            for rows in torch.randperm(len(x)).split(BATCH_SIZE):
+                first, order = model(x[rows], scores[rows])
+                target = (first == y[rows, None]).float().argmax(dim=1)
+                optimizer.zero_grad()
+                F.cross_entropy(order, target).backward()
+                optimizer.step()
+                rate.step()
     model.eval()
     tried = []
     for model.weight in WEIGHTS:
@@ -123,20 +134,6 @@ def fit_reranker(
         tried.append({'weight': model.weight, 'val_top1': 100 * float(hits.mean())})
     model.weight = max(tried, key=lambda one: one['val_top1'])['weight']
     return model, {'k': k, 'weight': model.weight, 'epochs': EPOCHS, 'tried': tried}
-
-
-def _train(model: Reranker, x: Tensor, scores: Tensor, labels: Tensor) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = EPOCHS * math.ceil(len(x) / BATCH_SIZE)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(x)).split(BATCH_SIZE):
-            first, order = model(x[rows], scores[rows])
-            target = (first == labels[rows, None]).float().argmax(dim=1)
-            optimizer.zero_grad()
-            F.cross_entropy(order, target).backward()
-            optimizer.step()
-            rate.step()
 
 
 def score_reranked(

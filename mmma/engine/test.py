@@ -21,21 +21,14 @@ from torch import nn
 from mmma import compat
 from mmma.checkpoints import check_simulated, load_trained
 from mmma.data.videos import true_segments, write_detections
+from mmma.engine import weights
 from mmma.engine.adapt import adapt_settings, score_adapt
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import class_power, tell_classes
 from mmma.engine.rerank import score_reranked
 from mmma.engine.run import Run, TestOptions, describe_data, open_run
-from mmma.engine.weights import (
-    ConsoleRunner,
-    Weights,
-    check_extractor,
-    check_source,
-    read_checkpoint,
-    unwrapped,
-    with_frozen,
-)
+from mmma.engine.weights import Weights
 from mmma.evaluation import rows, scores
 from mmma.evaluation.calibration import read_calibration
 from mmma.evaluation.rows import Group
@@ -63,18 +56,18 @@ def score_checkpoint(
     if k and (run.task != 'rec' or run.protocol.name not in ('indomain', 'zeroshot')):
         told = f'not in {"detection" if run.task == "det" else run.protocol.name}'
         raise ValueError(f'--rerank is for recognition, indomain or zeroshot, {told}.')
-    runner, weights = load_runner(run, checkpoint, options)
-    record = weights.record()
+    runner, loaded = load_runner(run, checkpoint, options)
+    record = loaded.record()
     cached = record['sha256'] if options.cache else None
     origin = {
         'checkpoint': record,
-        'seen_domains': weights.meta.get('seen_domains'),
-        'selected_on': weights.meta.get('selected_on', {}),
-        'calibration': None if k else read_calibration(weights.meta, run.task),
+        'seen_domains': loaded.meta.get('seen_domains'),
+        'selected_on': loaded.meta.get('selected_on', {}),
+        'calibration': None if k else read_calibration(loaded.meta, run.task),
     }
     if not k:
         subset = options.subset
-        return score_protocol(run, runner, subset, cached, weights.meta), origin
+        return score_protocol(run, runner, subset, cached, loaded.meta), origin
     source = FeatureSource(runner, cached)
     groups, origin['rerank'] = score_reranked(run, source, k, options.subset)
     return groups, origin
@@ -109,20 +102,20 @@ def load_runner(
         FileNotFoundError: No such checkpoint.
         ValueError: The weights do not fit, or are not allowed on these data.
     """
-    weights = checkpoint
-    if not isinstance(weights, Weights):
-        weights = read_checkpoint(weights, trust=options.trust)
-    check_simulated(weights.meta, run.root.info, options.allow_simulated)
-    check_extractor(weights.meta, run, options)
-    check_source(weights, run.protocol)
-    runner = ConsoleRunner.from_cfg(run.cfg)
-    model = unwrapped(runner.model)
+    loaded = checkpoint
+    if not isinstance(loaded, Weights):
+        loaded = weights.read_checkpoint(loaded, trust=options.trust)
+    check_simulated(loaded.meta, run.root.info, options.allow_simulated)
+    weights.check_extractor(loaded.meta, run, options)
+    weights.check_source(loaded, run.protocol)
+    runner = weights.ConsoleRunner.from_cfg(run.cfg)
+    model = weights.unwrapped(runner.model)
     space = run.space
-    names = (space.name, space.actions, str(weights.path), space.bodies)
-    weights = with_frozen(model, weights, run.cfg)
-    load_trained(model, weights.content, *names)
+    names = (space.name, space.actions, str(loaded.path), space.bodies)
+    loaded = weights.with_frozen(model, loaded, run.cfg)
+    load_trained(model, loaded.content, *names)
     tell_classes(model, runner.test_dataloader.dataset.metainfo)
-    return runner, weights
+    return runner, loaded
 
 
 def score_protocol(
