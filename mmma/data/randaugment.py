@@ -34,10 +34,7 @@ def draw_operations(num_ops: int, how: Any = RAND_AUGMENT) -> Iterator[Any]:
 
 
 def draw_box(
-    height: int,
-    width: int,
-    area: tuple[float, float] = BOX_AREA,
-    aspect: tuple[float, float] = BOX_ASPECT,
+    height: int, width: int, area: Any = BOX_AREA, aspect: Any = BOX_ASPECT
 ) -> tuple[slice, slice] | None:
     """Rows and columns of a box that is smaller than the frame, if one is found.
 

@@ -5,7 +5,8 @@ All take the arguments of :class:`EpochSampler`; without ``shuffle`` draws come 
 order of the data set.
 """
 
-from collections import Counter
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from numbers import Real
 from typing import Any, NamedTuple
@@ -264,15 +265,10 @@ class EpochSampler(DefaultSampler):
         return np.repeat(drawn, self.repeats)
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = self.epoch_order().tolist()
-        seen: Counter[int] = Counter()
-        repeats = []
-        for index in order:
-            repeats.append(seen[index])
-            seen[index] += 1
+        order, seen = self.epoch_order().tolist(), defaultdict(itertools.count)
+        keys = [SampleKey(self.seed, self.epoch, i, next(seen[i])) for i in order]
         for i in range(len(self)):
-            place = (self.rank + i * self.world_size) % len(order)
-            yield SampleKey(self.seed, self.epoch, order[place], repeats[place])
+            yield keys[(self.rank + i * self.world_size) % len(keys)]
 
     def __len__(self) -> int:
         return -(-len(self.dataset) * self.repeats // self.world_size)

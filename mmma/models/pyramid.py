@@ -183,9 +183,6 @@ class FPNIdentity(BaseModule):
         return [norm(level, mask) for norm, level, mask in parts]
 
 
-_ENDLESS = 1e4  # positions; no window is as long
-
-
 @dataclass(frozen=True)
 class Points:
     """Points of all levels, finest level first; (P,) each.
@@ -238,5 +235,6 @@ def pyramid_points(
     steps = torch.tensor(strides, dtype=torch.float32, device=device)[levels]
     places = torch.cat([torch.arange(length) for length in lengths]).to(device)
     low = (2 * steps).masked_fill(levels == 0, 0.0)
-    high = (4 * steps).masked_fill(levels == len(lengths) - 1, _ENDLESS)
+    # No window has as many positions.
+    high = (4 * steps).masked_fill(levels == len(lengths) - 1, 1e4)
     return Points(places * steps, steps, low, high, levels)
