@@ -194,6 +194,11 @@ def summarize(
     if told:  # else the weights do not say
         targets = protocol.target if protocol.name != 'indomain' else ()
         chosen_by = {'by': selected_by(told, targets), **told}
+    versions = {'python': platform.python_version(), **compat.versions()}
+    names = ('python', 'mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
+    environment = {name: versions[name] for name in names}  # no person, no machine
+    gpu = torch.cuda.is_available()
+    environment['device'] = torch.cuda.get_device_name() if gpu else 'cpu'
     return {
         'schema': rows.SCHEMA,
         'task': run.task,
@@ -217,7 +222,7 @@ def summarize(
         'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
         **({'rerank': reranked} if reranked else {}),
         'broken': sorted({name for group in groups for name in group.broken}),
-        'environment': _environment(),
+        'environment': environment,
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in found],
     }
@@ -247,15 +252,6 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
     }
     trained = [counts[action] for action in range(run.space.num_actions)]
     return clips, rows.EvaluationOptions(**record, train_counts=trained), record
-
-
-def _environment() -> dict[str, str]:
-    """Versions and device of a run; nothing that names a person or a machine."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
-    found = compat.versions()
-    names = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
-    versions = {name: found[name] for name in names}
-    return {'python': platform.python_version(), **versions, 'device': device}
 
 
 @torch.no_grad()

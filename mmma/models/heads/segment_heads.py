@@ -241,7 +241,16 @@ class SegmentHead(PointScores, BaseModule):
         """
         with torch.autocast(levels[0].device.type, enabled=False):
             values, points, valid = self._outputs(levels, masks)
-            truths, owners, class_owners = self._assign(points, samples)
+            tables, found, count = [], [], 0  # truths in positions, and whose they are
+            for sample in samples:
+                table = sample.gt_segments.to(valid.device) * sample.rate
+                tables.append(reach_points(table, int(sample.valid)))
+                own = tables[-1], sample.gt_labels.to(valid.device)
+                both = assign_truths(points, *own, self.num_classes, self.targets)
+                found.append([torch.where(x >= 0, x + count, -1) for x in both])
+                count += len(table)
+            truths = torch.cat(tables)
+            owners, class_owners = (torch.stack(x) for x in zip(*found, strict=True))
             owners = owners.masked_fill(~valid, -1)
             class_owners = class_owners.masked_fill(~valid[..., None], -1)
             pairs, owner = self.targets_of(owners, class_owners)
@@ -279,21 +288,6 @@ class SegmentHead(PointScores, BaseModule):
             iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
             loss[pairs] *= iou**self.iou_power
         return loss
-
-    def _assign(self, points: Points, samples: Samples) -> tuple[Tensor, ...]:
-        """All truths (G, 2) in positions; their index by point and by class."""
-        device = points.times.device
-        tables, owners, count = [], [], 0
-        for sample in samples:
-            table = sample.gt_segments.to(device) * sample.rate
-            table = reach_points(table, int(sample.valid))
-            labels = sample.gt_labels.to(device)
-            found = assign_truths(points, table, labels, self.num_classes, self.targets)
-            owners.append([torch.where(x >= 0, x + count, -1) for x in found])
-            tables.append(table)
-            count += len(table)
-        by_point, by_class = (torch.stack(x) for x in zip(*owners, strict=True))
-        return torch.cat(tables), by_point, by_class
 
     @torch.no_grad()
     def detect(
