@@ -250,6 +250,8 @@ class EpochSampler(DefaultSampler):
     ) -> None:
         if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
             raise ValueError(f'repeats {repeats!r}: use a whole number from 1')
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()  # before its length is asked for
         super().__init__(dataset, shuffle, seed)
         self.repeats = repeats
 
