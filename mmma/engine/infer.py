@@ -129,9 +129,15 @@ class VideoModel:
                 found[level] = self._findings(level, rows, *pair)
             abstained = not seen or found['action'][0].score < lowest['action']
         else:
-            levels = self._detections(sample, duration_sec, label) if seen else {}
-            abstained = not seen
-            frames = levels.get('frames')
+            levels, abstained = dict[str, Any](), not seen
+            if seen:  # in memory that does not grow
+                model, samples = self.build(), self.windows(sample, duration_sec)
+                packed, bar = map(self.pack, samples), f'{label}: windows'
+                shown = progress(packed, len(samples), bar) if label else packed
+                merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
+                how = merger(self.space.body_of), self._cfg.test_dataloader.batch_size
+                ((_, levels),) = detect_videos(model, shown, *how)
+            frames = levels.get('frames')  # of a dense head
             for level in self.space.levels:
                 table = levels.get(level, Segments([], [], []))
                 pair = table.scores, calibrated(told, level, table, self.space)
@@ -166,23 +172,6 @@ class VideoModel:
         bodies = self.space.body_of, self.space.num_bodies
         sums = [summed_body_scores(scores[None], *bodies)[0] for scores in pair]
         return {'action': pair, 'body': sums}
-
-    def _detections(
-        self, sample: Mapping[str, Any], video_sec: float, label: str
-    ) -> dict[str, Any]:
-        """Detections by level in a video, in memory that does not grow.
-
-        Of a dense head also scores of all frames.
-        """
-        loader = self._cfg.test_dataloader
-        model = self.build()
-        samples = self.windows(sample, video_sec)
-        packed, total = map(self.pack, samples), len(samples)
-        shown = progress(packed, total, f'{label}: windows') if label else packed
-        merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
-        how = merger(self.space.body_of), loader.batch_size
-        ((_, levels),) = detect_videos(model, shown, *how)
-        return levels
 
     def windows(self, sample: Mapping[str, Any], video_sec: float) -> list[Any]:
         """Samples of the windows of a video, before they are packed."""
