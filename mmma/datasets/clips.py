@@ -424,26 +424,22 @@ class UnlabelledDataset(ClipDataset):
 
     def load_data_list(self) -> list[dict]:
         """Rows of clips and pieces that are selected."""
-        rows = super().load_data_list()
-        rows += self._pieces() if self.untrimmed_sec else []
-        return [{**row, 'label': -1, 'body': -1} for row in rows]
-
-    def _pieces(self) -> list[dict]:
-        clips = self.root.read_rec(self.body_groups)
-        tested = [c for c in clips if c.subset == 'test' and not self._takes(c)]
-        files = {file for c in tested for file in (c.path, c.source_video) if file}
-        videos = [v for v in self.root.read_det() if v.path and self._takes(v)]
-        kept = [v for v in videos if not files & {v.path, v.video}]
-        told = f'{len(kept)} of {len(videos)} untrimmed videos show no test clip'
-        print_log(f'{self.root}: {told}, and are taken', 'current')
-        rows = []
+        rows, kept = super().load_data_list(), []
+        if self.untrimmed_sec:
+            clips = self.root.read_rec(self.body_groups)
+            tested = [c for c in clips if c.subset == 'test' and not self._takes(c)]
+            files = {file for c in tested for file in (c.path, c.source_video) if file}
+            videos = [v for v in self.root.read_det() if v.path and self._takes(v)]
+            kept = [v for v in videos if not files & {v.path, v.video}]
+            told = f'{len(kept)} of {len(videos)} untrimmed videos show no test clip'
+            print_log(f'{self.root}: {told}, and are taken', 'current')
         for video in kept:
             count = max(1, round(video.duration / self.untrimmed_sec))
             ends = np.linspace(0, video.duration, count + 1).tolist()
             for i, span in enumerate(pairwise(ends)):
                 own = {'clip': f'{video.video}#{i}', 'span': span}
                 rows.append(self._facts(video) | own)
-        return rows
+        return [{**row, 'label': -1, 'body': -1} for row in rows]
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         taken = {(row['domain'], row['subset']) for row in rows}
