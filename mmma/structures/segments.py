@@ -319,7 +319,7 @@ def _decayed_scores(
         if len(picks) == options.max_per_video:  # as good as the last of them counts
             floor = max(options.min_score, np.nextafter(picks[0], 0))
         stays = (left > floor).nonzero()[0]
-        rows, left, group = (x.take(stays) for x in (rows, left, group))
+        rows, left, group = rows.take(stays), left.take(stays), group.take(stays)
         ends = ends.take(stays, axis=1)
     return found
 

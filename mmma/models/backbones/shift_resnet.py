@@ -225,7 +225,12 @@ class ShiftBottleneck(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, planes: int, stride: int, context: Any, **shift: int
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int,
+        context: Mapping[str, Any] | None,
+        **shift: int,
     ) -> None:
         super().__init__()
         out_channels = planes * EXPANSION

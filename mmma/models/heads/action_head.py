@@ -40,7 +40,11 @@ class ClassesOfData:
     num_bodies = 0
 
     def _know_bodies(
-        self, label_space: Any, where: str, body: Any, **defaults: float
+        self,
+        label_space: str | Mapping[str, Any],
+        where: str,
+        body: Any,
+        **defaults: float,
     ) -> bool:
         """Take the options of a head that scores body groups; False for none."""
         space = load_label_space(label_space)

@@ -180,19 +180,21 @@ class SegmentHead(PointScores, BaseModule):
     def __init__(
         self,
         num_classes: int,
+        in_channels: int = 512,
+        feat_channels: int = 512,
+        num_convs: int = 2,
         num_levels: int = 6,
         targets: str = 'shortest',
         label_space: str | Mapping[str, Any] = 'mma82',
         body: Mapping[str, float] | None = None,
         test_cfg: Mapping[str, float] | None = None,
-        **sizes: int,
     ) -> None:
         super().__init__()
         self.strides = [2**level for level in range(num_levels)]
         self.targets = check_choice('targets', targets, TARGETS)
         defaults = dict(score_thr=1e-3, top_k=2000)
         self.test_cfg = fill_options('test_cfg of the head', defaults, test_cfg or {})
-        self._build_scores(num_classes, **sizes)
+        self._build_scores(num_classes, in_channels, feat_channels, num_convs)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
         self._build_bodies(label_space, 'the head', body)
 
