@@ -6,13 +6,15 @@ the usual way (short side 256, x264's defaults) and on ours, and decoding alone.
 ``workers``: training samples from loaders with so many processes, changed by them or
 left to the device; a packed root is taken as it is. ``windows``: those of a long video,
 for testing, beside one decode of it from start to end. ``memory``: of a process that
-has made so many samples.
+has made so many samples. ``libraries``: 16 frames as RGB by the bare libraries that are
+there (decord, OpenCV, torchcodec), and by our reader, which knows the packets.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -30,8 +32,9 @@ from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.media.encode import PackOptions
 from mmma.media.pack import pack_root
+from mmma.packets import VideoIndex, index_video
 from mmma.taxonomy import load_label_space
-from mmma.video import available_backends, check_backend, open_video
+from mmma.video import PyAVReader, available_backends, check_backend, open_video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -278,7 +281,74 @@ def _videos(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name.endswith('.mp4')]
 
 
+def measure_libraries(args: argparse.Namespace) -> dict[str, Any]:
+    """Frames of the clips of a raw root, packed by us and the usual way."""
+    prepare()  # one thread
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        roots = pack_both(args, Path(folder))
+        clips = shared_clips([*roots.values()], args.clips)
+        for (root, _), files in zip(roots.items(), clips, strict=True):
+            known = {file: index_video(file) for file in files}
+            cases = [
+                Case({'file': root, 'library': name}, partial(read_all, read, known))
+                for name, read in LIBRARIES.items()
+                if name == 'ours' or importlib.util.find_spec(MODULES.get(name, name))
+            ]
+            rows += time_cases(cases, args.rounds, per=len(files))
+    return {'clips': len(clips[0]), 'frames': 16, 'threads': 1, 'rows': rows}
+
+
+def read_all(read: Callable[..., Any], known: dict[Path, VideoIndex]) -> None:
+    """Read 16 frames of each file."""
+    for file, index in known.items():
+        places = (np.arange(16) + 0.5) * len(index.pts) / 16
+        read(file, index, places.astype(int))
+
+
+def read_ours(file: Path, index: VideoIndex, places: Any) -> Any:
+    """Arrays, by PyAV."""
+    with PyAVReader(file, index) as video:
+        return video.list_frames(places)
+
+
+def read_decord(file: Path, _: Any, places: Any) -> Any:
+    """One array."""
+    import decord
+
+    return decord.VideoReader(str(file), num_threads=1).get_batch(places).asnumpy()
+
+
+def read_opencv(file: Path, _: Any, places: Any) -> Any:
+    """Arrays; from start to end, as only that is exact."""
+    import cv2
+
+    how = [cv2.CAP_PROP_N_THREADS, 1]
+    video, found = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG, how), []
+    for place in range(max(places) + 1):
+        video.grab()
+        if place in places:
+            found.append(cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB))
+    return found
+
+
+def read_torchcodec(file: Path, _: Any, places: Any) -> Any:
+    """One tensor, frames by exact numbers."""
+    from torchcodec.decoders import VideoDecoder
+
+    video = VideoDecoder(str(file), num_ffmpeg_threads=1)
+    return video.get_frames_at(places.tolist()).data
+
+
+LIBRARIES = {
+    'decord': read_decord,
+    'opencv': read_opencv,
+    'torchcodec': read_torchcodec,
+    'ours': read_ours,
+}
+MODULES = {'opencv': 'cv2'}
 KINDS = {
+    'libraries': measure_libraries,
     'samples': measure_samples,
     'workers': measure_workers,
     'windows': measure_windows,
@@ -302,9 +372,6 @@ def load(files: list[Path], pipeline: Any, root: Path) -> Callable[[], None]:
 
 def walk(files: list[Path]) -> Callable[[], None]:
     """A step that decodes 16 random frames of each file to YUV, its packets known."""
-    from mmma.packets import index_video
-    from mmma.video import PyAVReader
-
     known = [index_video(file) for file in files]
 
     def step() -> None:

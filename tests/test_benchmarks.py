@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +76,17 @@ def test_every_reader_on_roots_that_are_given(measured, video_root):
     found = measured('data', str(video_root), str(video_root), '--clips', '3')
     assert found['clips'] == 3
     assert 'pyav' in {row['reader'] for row in found['rows']}
+
+
+def test_libraries_give_the_same_frames(load, video_root):
+    bench = load('data')
+    file = next(video_root.glob('videos/**/*.mp4'))
+    index = bench.index_video(file)
+    frames = {n: read(file, index, np.array([0, 3, 5])) for n, read in
+              bench.LIBRARIES.items() if n != 'torchcodec'}  # fmt: skip
+    for found in frames.values():
+        apart = np.stack(found).astype(int) - np.stack(frames['ours'])
+        assert abs(apart).max() <= 3  # of conversion to RGB
 
 
 def test_samples_of_loaders(measured, video_root):
