@@ -24,7 +24,7 @@ GOALS = (
     ('share (%)', 40, 'measured matrix rate: {} % of it or more'),
 )
 """Of VideoMAE-B in bfloat16; column, number, and text."""
-NUMBERS = 'action/top1', 'action/mAP'
+NUMBERS = 'top1', 'mAP'
 """What a training is validated by, in recognition and in detection."""
 
 
@@ -82,7 +82,7 @@ def last_json(lines: Sequence[str]) -> dict[str, Any] | None:
 
 
 def read_training(folder: Path) -> dict[str, Any] | None:
-    """The last validated number of a run, its epoch, and the time of a step."""
+    """The last validated numbers of a run, their epoch, and the time of a step."""
     rows: list[dict[str, Any]] = []
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
         for line in file.read_text('utf-8').splitlines():
@@ -90,8 +90,10 @@ def read_training(folder: Path) -> dict[str, Any] | None:
     trained = [row for row in rows if 'epoch' in row]
     for row in reversed(rows):
         for key in NUMBERS:
-            if key in row:
-                found = {'metric': key, 'number (%)': row[key], 'epoch': row['step']}
+            if f'action/{key}' in row:
+                found = {'metric': key, 'epoch': row['step']}
+                for level in ('action', 'body'):
+                    found[f'{level} (%)'] = row.get(f'{level}/{key}')
                 if trained:
                     found['s per step'] = trained[-1]['time']
                     found['s of it for data'] = trained[-1]['data_time']
@@ -157,7 +159,8 @@ def page(found: Mapping[str, Any]) -> str:
         if 'training' in step
     ]
     if rows:
-        parts += ['### Training on simulated data, validated', table(rows)]
+        said = 'Recognition has 82 classes alike: chance is a top-1 of 1.2 %.'
+        parts += ['### Training on simulated data, validated', said, table(rows)]
     keys = 'step', 'exit', 'seconds', 'limit'
     rows = [
         {**{key: step[key] for key in keys}, 'last words': step.get('said', '')[:60]}

@@ -202,12 +202,15 @@ def test_tables_of_a_gpu_run(load, tmp_path, capsys):
     (tmp_path / 'steps.tsv').write_text('\n'.join(lines))
     (scalars := tmp_path / 'light' / 'now' / 'vis_data').mkdir(parents=True)
     told = [{'epoch': 3, 'time': 0.2, 'data_time': 0.1}]
-    told += [{'action/top1': 25.0, 'step': 3}, {'loss': 1, 'step': 4}]
+    told += [
+        {'action/top1': 25.0, 'body/top1': 50.0, 'step': 3},
+        {'loss': 1, 'step': 4},
+    ]
     (scalars / 'scalars.json').write_text('\n'.join(map(json.dumps, told)))
     assert bench.main([str(tmp_path), '--show']) == 0
     page = capsys.readouterr().out
     assert page.startswith('## A run of benchmarks/gpu.sh\n\nmachine H, torch 2, date')
-    assert '| light | action/top1 | 25.00 | 3 | 0.20 | 0.10 | simulated | 4 |' in page
+    assert '| light | top1 | 3 | 25.00 | 50.00 | 0.20 | 0.10 | simulated | 4 |' in page
     assert '| tests | 1 | 2 | 9 | d |' in page
     assert '| rest | skipped | 0 | 0 |  |' in page
     found = json.loads((tmp_path / 'gpu.json').read_text())
