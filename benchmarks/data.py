@@ -33,6 +33,7 @@ from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.media.encode import PackOptions
 from mmma.media.pack import pack_root
 from mmma.packets import VideoIndex, index_video
+from mmma.processes import map_in_processes
 from mmma.taxonomy import load_label_space
 from mmma.video import PyAVReader, available_backends, check_backend, open_video
 
@@ -157,7 +158,11 @@ def measure_samples(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_workers(args: argparse.Namespace) -> dict[str, Any]:
-    """Training samples of loaders, changed on the CPU or left to the device."""
+    """Training samples of loaders, changed on the CPU or left to the device.
+
+    And of processes that do nothing else: a loader's samples pass through memory that
+    is shared with the process that trains.
+    """
     from mmma.models.augment import augment_on_device
 
     whole, few, cases, numbers = prepare(), args.samples or 256, [], []
@@ -171,6 +176,11 @@ def measure_workers(args: argparse.Namespace) -> dict[str, Any]:
                 labels = {'changed on': where, 'processes': str(processes)}
                 cases.append(Case(labels, partial(drain, samples, processes)))
                 numbers.append(len(samples))
+        for processes in args.processes:
+            labels = {'changed on': 'CPU, kept there', 'processes': str(processes)}
+            one = Samples(whole, root, few)
+            cases.append(Case(labels, partial(make_all, one, processes)))
+            numbers.append(few * processes)
         rows = time_cases(cases, args.rounds)
     for row, number in zip(rows, numbers, strict=True):
         row['median ms'] /= number
@@ -255,6 +265,11 @@ class Samples:
         known = dict(filename=str(file), data_root=str(self.root), clip=file.stem)
         return self.pipeline(dict(known, modality='RGB', label=0, start_index=0))
 
+    def make(self, _: int) -> None:
+        """Make all of them."""
+        for number in range(len(self)):
+            self[number]
+
 
 def drain(samples: Samples, workers: int) -> None:
     """Take all samples out of a loader."""
@@ -263,6 +278,12 @@ def drain(samples: Samples, workers: int) -> None:
 
     how = dict(batch_size=8, num_workers=workers, collate_fn=pseudo_collate)
     for _ in DataLoader(samples, **how):  # type: ignore[arg-type]
+        pass
+
+
+def make_all(samples: Samples, processes: int) -> None:
+    """Have each process make all samples; none is handed over."""
+    for _ in map_in_processes(samples.make, range(processes), processes):
         pass
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax, logit
 
 from mmma.evaluation.detection import match_detections
 from mmma.evaluation.recognition import LEVELS
@@ -38,6 +37,8 @@ BINS = 15
 
 def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
     """(..., K) logarithms of probabilities to the power of one over a temperature."""
+    from scipy.special import log_softmax  # takes long to load
+
     logs = np.log(np.clip(probabilities, 1e-38, None, dtype=np.float64))
     return np.asarray(log_softmax(logs / temperature, axis=-1))
 
@@ -85,6 +86,8 @@ def fit_curve(scores: FloatArray, hits: BoolArray) -> list[float]:
 
 
 def _logits(scores: FloatArray) -> FloatArray:
+    from scipy.special import logit
+
     return np.asarray(logit(np.clip(scores, 1e-12, 1 - 1e-12, dtype=np.float64)))
 
 
@@ -132,6 +135,8 @@ def calibrated(
     curves = own['curves']
     table = np.array([curves.get(name, curves['']) for name in (*space.bodies, '')])
     slopes, shifts = table[_groups(level, found, space)].T
+    from scipy.special import expit
+
     return np.asarray(expit(slopes * _logits(found.scores) + shifts))
 
 

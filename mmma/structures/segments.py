@@ -308,14 +308,14 @@ def _decayed_scores(
     picks, floor = np.empty(0), options.min_score
     while len(rows):
         begins = np.append(True, group[1:] != group[:-1]).nonzero()[0]
-        sizes = np.append(begins[1:], len(rows)) - begins
+        sizes = np.concatenate([begins[1:], [len(rows)]]) - begins
         top = np.maximum.reduceat(left, begins)
         equal = (left == np.repeat(top, sizes)).nonzero()[0]
         best = equal[equal.searchsorted(begins)]  # of equals the first
         found[rows[best]] = top
         left *= _decay(np.repeat(ends[:, best], sizes, axis=1), ends, options)
         left[best] = 0  # a pick is used up
-        picks = np.sort(np.append(picks, top))[-options.max_per_video :]
+        picks = np.sort(np.concatenate([picks, top]))[-options.max_per_video :]
         if len(picks) == options.max_per_video:  # as good as the last of them counts
             floor = max(options.min_score, np.nextafter(picks[0], 0))
         stays = (left > floor).nonzero()[0]
