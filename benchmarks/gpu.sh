@@ -27,7 +27,7 @@ case ${1-} in
             adatad_videomae-s videomae-l:4 adatad_videomae-l:1)
         plain=(videomae:8 gctsm posec3d) compiled=videomae:8
         size=(--steps 10)
-        data=(--processes 1 "$cores" --rounds 1)
+        data=(--processes 1 "$cores" --rounds 1 --samples 128)
         heatmap=(--clips 64 --rounds 20)
         epochs=(30 40)
         amp=--amp
