@@ -21,6 +21,7 @@ def run(name, epochs=4, **options):
     cfg.train_cfg.max_epochs = epochs
     cfg.param_scheduler = []
     cfg.optim_wrapper.clip_grad = {'max_norm': 1.0}
+    cfg.default_hooks.ema = {'type': 'TrainedEMAHook', 'decay': 0.5}
     cfg.compile = {'backend': 'eager'}
     given = TrainOptions(work_dir=f'{folder}/{name}', launcher='pytorch', **options)
     train(open_run(cfg, options=given), given)

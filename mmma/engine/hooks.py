@@ -18,6 +18,7 @@ from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.datasets import samplers
+from mmma.engine import sharding
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
 from mmma.evaluation.calibration import fit
@@ -343,8 +344,9 @@ class TrainedEMAHook(Hook):
         named = unwrapped(runner.model).named_parameters()
         self._trained = {name: p.data for name, p in named if p.requires_grad}
         self._averages = {
-            name: self._averages.get(name, value).to(value.device).clone()
+            name: sharding.like(value, average.to(value.device)).clone()
             for name, value in self._trained.items()
+            for average in [self._averages.get(name, value)]
         }
 
     @torch.no_grad()
@@ -359,7 +361,12 @@ class TrainedEMAHook(Hook):
         state = checkpoint['state_dict']
         last = {f'{_PREFIX}{name}': state[name] for name in self._averages}
         checkpoint['ema_state_dict'] = last
-        state.update({name: value.cpu() for name, value in self._averages.items()})
+        state.update(self.state_dict())
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The averages, on the CPU; of a split model all processes have to ask."""
+        whole = sharding.whole(self._averages)
+        return {name: value.cpu() for name, value in whole.items()}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on with both when a run is resumed."""

@@ -43,13 +43,13 @@ def shard(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if any(True for _ in module.parameters(recurse=False)):
             module.register_load_state_dict_pre_hook(_split)
-    model.register_state_dict_post_hook(lambda _, s, *__: s.update(_whole(s)))
+    model.register_state_dict_post_hook(lambda _, s, *__: s.update(whole(s)))
     return model
 
 
 def shard_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Have the state of a split model's optimizer saved and loaded as if whole."""
-    optimizer.register_state_dict_post_hook(lambda _, state: _whole(state))
+    optimizer.register_state_dict_post_hook(lambda _, state: whole(state))
     optimizer.register_load_state_dict_pre_hook(_split_state)
 
 
@@ -72,6 +72,8 @@ class WholeInValidation(Hook):
     They see different numbers of batches, and would else wait for one another.
     """
 
+    priority = 'VERY_LOW'  # when averages of weights are in their place
+
     def _unshard(self, runner: Any, metrics: Any = None) -> None:
         for module in _sharded(runner.model):
             module.set_reshard_after_forward(False, recurse=False)
@@ -90,39 +92,40 @@ def _sharded(model: nn.Module) -> Iterator[Any]:
     return (module for module in model.modules() if hasattr(module, 'unshard'))
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Nested dicts and lists with split tensors gathered, on the CPU of one process."""
     if isinstance(value, dict):
-        return {key: _whole(inner) for key, inner in value.items()}
+        return {key: whole(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_whole(inner) for inner in value]
+        return [whole(inner) for inner in value]
     if not hasattr(value, 'full_tensor'):
         return value
-    whole = value.full_tensor()  # of all processes; the others need it no more
-    return whole.cpu() if is_main_process() else whole.new_empty(0)
+    found = value.full_tensor()  # of all processes; the others need it no more
+    return found.cpu() if is_main_process() else found.new_empty(0)
 
 
-def _like(own: Any, value: Any) -> Any:
+def like(own: Any, value: Any) -> Any:
     """Split a whole tensor as a parameter is, if it has its shape."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    plain = isinstance(value, Tensor) and not isinstance(value, DTensor)
-    if not plain or not isinstance(own, DTensor) or value.shape != own.shape:
+    if not hasattr(own, 'full_tensor') or hasattr(value, 'full_tensor'):
         return value
+    if not isinstance(value, Tensor) or value.shape != own.shape:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(value.to(own.device), own.device_mesh, own.placements)
 
 
 def _split(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for name, own in module.named_parameters(recurse=False):
         if f'{prefix}{name}' in state:
-            state[f'{prefix}{name}'] = _like(own, state[f'{prefix}{name}'])
+            state[f'{prefix}{name}'] = like(own, state[f'{prefix}{name}'])
 
 
 def _split_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict:
     own = [p for group in optimizer.param_groups for p in group['params']]
     numbers = [n for group in state['param_groups'] for n in group['params']]
     found = {
-        n: {key: _like(p, value) for key, value in state['state'].get(n, {}).items()}
+        n: {key: like(p, value) for key, value in state['state'].get(n, {}).items()}
         for n, p in zip(numbers, own, strict=True)
     }
     return {**state, 'state': found}

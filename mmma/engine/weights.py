@@ -138,8 +138,9 @@ class ConsoleRunner(Runner):
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Save the whole model; one process writes it."""
-        owners = (self.model, self.optim_wrapper) if self.sharded else ()
-        with sharding.gathered(*owners):
+        owners = [self.model, self.optim_wrapper]
+        owners += [hook for hook in self.hooks if hasattr(hook, 'state_dict')]
+        with sharding.gathered(*owners if self.sharded else ()):
             super().save_checkpoint(*args, **kwargs)
 
 
