@@ -27,17 +27,17 @@ def shard(model: nn.Module) -> nn.Module:
         ValueError: Torch is too old, or the model has no blocks to split by, or parts
             that are frozen, of which nothing but the weights could be split.
     """
-    try:
-        from torch.distributed.fsdp import fully_shard
-    except ImportError:
-        told = f'--shard needs torch 2.6 or newer, and this is {torch.__version__}.'
-        raise ValueError(told) from None
     blocks = getattr(getattr(model, 'backbone', None), 'blocks', None)
     if not isinstance(blocks, nn.ModuleList) or frozen_names(model):
         raise ValueError(
             '--shard is for transformers that are trained as a whole: this model has '
             f'{"frozen weights" if blocks else "no blocks to split by"}. Leave it out.'
         )
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError:
+        told = f'--shard needs torch 2.6 or newer, and this is {torch.__version__}.'
+        raise ValueError(told) from None
     for block in (*blocks, model):
         fully_shard(block)
     for module in model.modules():
