@@ -173,7 +173,7 @@ class TrainOptions:
                     'torchrun or Slurm and --launcher (docs/clusters.md), or leave it '
                     'out.'
                 )
-            cfg.model_wrapper_cfg = {'type': 'FullyShard'}
+            cfg.shard = True
         if self.device_augment:
             from mmma.models.augment import augment_on_device
 
@@ -387,6 +387,7 @@ def set_environment(cfg: Any, launcher: str) -> None:
     from mmengine.config import ConfigDict
 
     cfg.launcher = launcher
+    cfg.pop('shard', None)  # of a dumped config: what was split is saved whole
     if torch.cuda.is_available():
         for name in filter(cfg.get, (f'{subset}_dataloader' for subset in SUBSETS)):
             cfg[name].setdefault('pin_memory', True)

@@ -16,9 +16,6 @@ from torch import Tensor, nn
 
 from mmma.checkpoints.files import frozen_names
 
-WRAPPER = 'FullyShard'
-"""``model_wrapper_cfg.type`` of a model that is split."""
-
 
 def shard(model: nn.Module) -> nn.Module:
     """Split the parameters of a model, which is initialised, among all processes.

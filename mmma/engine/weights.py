@@ -103,8 +103,8 @@ class ConsoleRunner(Runner):
         return built
 
     def wrap_model(self, wrapper: Any, model: Any) -> Any:
-        """Split the model among processes, if that is its wrapper."""
-        if (wrapper or {}).get('type') != sharding.WRAPPER:
+        """Wrap the model, or split it among processes."""
+        if not self.cfg.get('shard'):
             return super().wrap_model(wrapper, model)
         model = model.to(get_device())
         model.init_weights()  # the same in each process
@@ -127,8 +127,9 @@ class ConsoleRunner(Runner):
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimizer of whole or of split weights; on GPUs in one kernel."""
-        fusing = torch.cuda.is_available() and isinstance(optim_wrapper, dict)
-        if fusing and optim_wrapper['optimizer']['type'] in ('Adam', 'AdamW', 'SGD'):
+        given = optim_wrapper.get('optimizer') if isinstance(optim_wrapper, dict) else 0
+        kind = given.get('type') if isinstance(given, dict) else None
+        if torch.cuda.is_available() and kind in ('Adam', 'AdamW', 'SGD'):
             optim_wrapper = copy.deepcopy(optim_wrapper)
             optim_wrapper['optimizer'].setdefault('fused', True)
         built = super().build_optim_wrapper(optim_wrapper)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from mmma.apis import load_config, report
 from mmma.checkpoints.files import last_checkpoint, load_weights_file
 from mmma.cli import main
+from mmma.config import parse_config
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.sharding import shard
 from mmma.engine.train import latest_checkpoint
@@ -109,6 +111,9 @@ def test_a_split_model_learns_and_resumes_as_a_whole_one(video_root, tmp_path):
     found, expected = found['optimizer'], expected['optimizer']
     torch.testing.assert_close(found['state'], expected['state'])
     assert found['param_groups'] == expected['param_groups']
+    dumped = tmp_path / 'parts' / Path(TINY).name
+    assert parse_config(dumped.read_text(), str(dumped))['shard']
+    assert 'shard' not in open_run(dumped, options=TestOptions()).cfg
 
 
 @pytest.mark.parametrize(
