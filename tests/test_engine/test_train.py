@@ -12,6 +12,7 @@ import torch
 from adapter_runs import StopAfter
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmengine.utils import digit_version
 from torch import nn
 
@@ -23,6 +24,7 @@ from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.sharding import shard
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
+from mmma.engine.weights import ConsoleRunner
 from mmma.evaluation.reports import read_results
 from mmma.models.backbones.videomae import VideoMAEViT
 from mmma.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
@@ -114,6 +116,19 @@ def test_a_split_model_learns_and_resumes_as_a_whole_one(video_root, tmp_path):
     dumped = tmp_path / 'parts' / Path(TINY).name
     assert parse_config(dumped.read_text(), str(dumped))['shard']
     assert 'shard' not in open_run(dumped, options=TestOptions()).cfg
+
+
+@pytest.mark.parametrize('gpu', [False, True])
+def test_optimizers_are_fused_on_a_gpu(monkeypatch, gpu):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    monkeypatch.setattr(Runner, 'build_optim_wrapper', lambda _, given: given)
+    runner = ConsoleRunner.__new__(ConsoleRunner)
+    runner.model = nn.Linear(1, 1)
+    plain = {'optimizer': {'type': 'AdamW', 'lr': 1.0}}
+    fused = {'optimizer': {'type': 'AdamW', 'lr': 1.0, 'fused': True}}
+    assert runner.build_optim_wrapper(plain) == (fused if gpu else plain)
+    other = {'optimizer': {'type': 'Adagrad', 'lr': 1.0}}, {'constructor': 'Own'}
+    assert all(runner.build_optim_wrapper(given) == given for given in other)
 
 
 @pytest.mark.parametrize(
