@@ -15,11 +15,11 @@ from mmma.engine.train import build_trainer, check_data
 RECIPE = 'configs/recog/gctsm-tiny_mma82_indomain.py'
 
 
-def train_rank(folder: Path) -> None:
+def train_rank(root: str, folder: Path) -> None:
     """Two steps; this process's weights before and after them."""
     # Two processes of NCCL need two GPUs.
     given = dict(cfg_options=['env_cfg.dist_cfg.backend=gloo'])
-    cfg = load_config(RECIPE, {}, str(folder / 'root'), **given)
+    cfg = load_config(RECIPE, {}, root, **given)
     options = TrainOptions(
         str(folder / 'work'),
         launcher='pytorch',
@@ -40,4 +40,4 @@ def train_rank(folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    train_rank(Path(sys.argv[1]))
+    train_rank(sys.argv[1], Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Two processes train whole and split models, until one dies: ROOT FOLDER."""
+"""Train whole and split models; of two processes one dies at the end: ROOT FOLDER."""
 
 import os
 import signal
@@ -33,4 +33,5 @@ if __name__ == '__main__':
     run('parts', shard=True, resume=True)
     if os.environ['RANK'] == '1':
         os.kill(os.getpid(), signal.SIGKILL)
-    run('more', epochs=10**6)  # until the launcher ends it
+    if os.environ['WORLD_SIZE'] == '2':
+        run('more', epochs=10**6)  # until the launcher ends it

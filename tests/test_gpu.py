@@ -16,6 +16,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
+from mmengine.utils import digit_version
 
 from mmma.cli import main
 from mmma.config import config_folders, load_config
@@ -190,20 +191,31 @@ def test_resumed_training_is_that_which_went_on(recipe, root, tmp_path):
     assert apart <= (0.1 * moved if GPU else 0)
 
 
-def test_two_processes_on_one_device_have_the_same_weights(tmp_path):
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory):
+    """A root of clips whose videos are all there."""
     # Not in this process: its copies would have a GPU that they must not touch.
+    folder = tmp_path_factory.mktemp('videos') / 'root'
     start = [sys.executable, str(CONFIGS.parent / 'tools/data/simulate.py')]
     argv = ['--scale', 'tiny', '--tasks', 'rec', '--modality', 'video']
-    argv = [*start, str(tmp_path / 'root'), *argv, '--videos', '24']
-    subprocess.run(argv, check=True)
+    subprocess.run([*start, str(folder), *argv, '--videos', '24'], check=True)
+    return folder
+
+
+def run_processes(number, script, root, folder):
+    """Processes of a script that lies here."""
     start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-    start += ['--nproc-per-node', '2', str(Path(__file__).with_name('gpu_ranks.py'))]
+    script = str(Path(__file__).with_name(script))
+    start += ['--nproc-per-node', str(number), script, str(root), str(folder)]
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
     if not GPU:
         env['CUDA_VISIBLE_DEVICES'] = ''
-    how = dict(capture_output=True, text=True, env=env)
-    done = subprocess.run([*start, str(tmp_path)], **how)
+    done = subprocess.run(start, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_on_one_device_have_the_same_weights(videos, tmp_path):
+    run_processes(2, 'gpu_ranks.py', videos, tmp_path)
     first, second = (
         torch.load(tmp_path / f'rank{rank}.pth', weights_only=True) for rank in range(2)
     )
@@ -233,3 +245,19 @@ def test_changes_on_the_device_are_those_of_the_cpu(recipe):
         apart = (found[0] - found[1]).abs()
         assert apart.max() <= 2
         assert apart.mean() < 0.02
+
+
+@pytest.mark.skipif(
+    digit_version(torch.__version__) < digit_version('2.6'), reason='older torch'
+)
+def test_a_split_model_is_saved_and_resumed_on_the_device(videos, tmp_path):
+    run_processes(1, 'sharded_runs.py', videos, tmp_path)
+    whole, parts = (
+        torch.load(latest_checkpoint(tmp_path / name), weights_only=True)
+        for name in ('whole', 'parts')
+    )
+    for kind in ('state_dict', 'ema_state_dict'):
+        told = [{n: w.shape for n, w in one[kind].items()} for one in (whole, parts)]
+        assert told[0] == told[1]
+        assert all(w.isfinite().all() for w in parts[kind].values())
+    assert whole['optimizer']['state'].keys() == parts['optimizer']['state'].keys()
