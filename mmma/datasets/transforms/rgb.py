@@ -1,6 +1,8 @@
 """Frames of clips: reading, views, packing."""
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from mmma.packets import packed_index
 from mmma.registry import TRANSFORMS
 from mmma.video import VideoReader, check_backend, open_video
 
+_left_open: dict[tuple[int, str], VideoReader] = {}
+"""The last video, by process (a fork shares its place in the file) and file."""
+
 
 @TRANSFORMS.register_module()
 class OpenVideo(BaseTransform):
@@ -20,7 +25,8 @@ class OpenVideo(BaseTransform):
 
     Adds ``video_reader``, ``times_sec`` (T,) of the file, and of the clip, which is the
     file or a ``span`` of it, ``start_index``, ``total_frames``, ``avg_fps`` and
-    ``duration_sec``. MMAction2's samplers can follow too; ``DecodeFrames`` closes.
+    ``duration_sec``. MMAction2's samplers can follow too; ``DecodeFrames`` closes, or
+    leaves the video open for its next window: opening takes longer, the longer it is.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed; in use, a span
@@ -33,7 +39,11 @@ class OpenVideo(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Open the video of ``results``."""
         file, root = results['filename'], results.get('data_root')
-        video = open_video(file, self.backend, root and packed_index(root, file))
+        video = _left_open.pop((os.getpid(), file), None)
+        while _left_open:
+            _left_open.popitem()[1].close()
+        index = root and packed_index(root, file)
+        video = video or open_video(file, self.backend, index)
         known = video.times_sec, video.duration_sec
         try:
             first, stop, end_sec = span_frames(*known, results.get('span'))
@@ -104,8 +114,13 @@ class DecodeFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replace the open video by frames."""
-        with results.pop('video_reader') as video:
-            frames = self._decode(video, results)
+        later = results.get('num_windows', 0) - results.get('window_index', 0) > 1
+        with ExitStack() as stack:
+            video = stack.enter_context(results.pop('video_reader'))
+            frames = self._decode(video, results, later)
+            if later:
+                stack.pop_all()
+                _left_open[os.getpid(), results['filename']] = video
         shape = frames[0].shape[:2]
         if 'keypoint' in results:
             old = results['img_shape']
@@ -120,12 +135,13 @@ class DecodeFrames(BaseTransform):
         results.update(imgs=frames, original_shape=shape, img_shape=shape)
         return results
 
-    def _decode(self, video: VideoReader, results: Mapping[str, Any]) -> list[Any]:
+    def _decode(
+        self, video: VideoReader, results: Mapping[str, Any], later: bool
+    ) -> list[Any]:
         wanted = np.asarray(results['frame_inds']).tolist()
         kept = self._kept[1] if self._kept[0] == results['filename'] else {}
         found = iter(video.list_frames([n for n in wanted if n not in kept]))
         frames = [kept[n].copy() if n in kept else next(found) for n in wanted]
-        later = results.get('num_windows', 0) - results.get('window_index', 0) > 1
         half = dict(list(zip(wanted, frames, strict=True))[len(wanted) // 2 :])
         later &= sum(frame.nbytes for frame in half.values()) < _MOST_KEPT
         # Copies: the next transforms may work in place.

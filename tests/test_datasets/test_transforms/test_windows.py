@@ -92,6 +92,32 @@ def test_what_windows_share_is_decoded_once(steady, monkeypatch):
     assert decode._kept[1] == {}
 
 
+def test_a_video_stays_open_for_its_next_window(steady, tmp_path, monkeypatch):
+    other = shutil.copy(steady, tmp_path / 'other.mp4')
+    opened, decode = [], DecodeFrames()
+    real = rgb.open_video
+    monkeypatch.setattr(
+        rgb, 'open_video', lambda *a: opened.append(real(*a)) or opened[-1]
+    )
+    rgb._left_open.clear()
+
+    def look(file, index, count):
+        results = choose(file, 0.5 * index, 10, 10.0)
+        decode(results | {'window_index': index, 'num_windows': count})
+
+    look(steady, 0, 2)
+    look(steady, 1, 2)
+    assert len(opened) == 1
+    assert not rgb._left_open
+    look(steady, 0, 3)
+    look(other, 0, 2)
+    with pytest.raises(AssertionError, match='not open'):
+        opened[1].get_frames([0])
+    monkeypatch.setattr(rgb.os, 'getpid', lambda: 1)  # as in a fork
+    look(other, 1, 2)
+    assert len(opened) == 4
+
+
 def test_only_these_frames_are_decoded(steady, monkeypatch):
     asked = []
     results = choose(steady, 1.0, 3, 5.0)
