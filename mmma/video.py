@@ -50,6 +50,8 @@ class VideoReader(ABC):
         self._index = index
         self.times_sec = index.times_sec
         """(T,) float64, when each frame appears, in seconds from the first one."""
+        self.shared: dict[int, np.ndarray] = {}
+        """Frames by number that whoever reads on has already."""
 
     @property
     def num_frames(self) -> int:

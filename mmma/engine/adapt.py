@@ -33,7 +33,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmma.engine.features import Features, FeatureSource, Row, find_classifier, row_of
 from mmma.engine.fewshot import Classifier, adapt_linear, source_classifier, with_bodies
 from mmma.engine.run import Run
-from mmma.engine.weights import unwrapped
+from mmma.engine.runner import unwrapped
 from mmma.evaluation.form import check_value
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable

@@ -20,7 +20,8 @@ from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.datasets import samplers
 from mmma.engine import sharding
 from mmma.engine.run import Run, describe_data
-from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
+from mmma.engine.runner import unwrapped
+from mmma.engine.weights import StartFrom, Weights, with_frozen
 from mmma.evaluation.calibration import fit
 from mmma.files import flush, write_file
 from mmma.models import losses

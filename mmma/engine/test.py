@@ -28,6 +28,7 @@ from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifi
 from mmma.engine.hooks import class_power, tell_classes
 from mmma.engine.rerank import score_reranked
 from mmma.engine.run import Run, TestOptions, describe_data, open_run
+from mmma.engine.runner import ConsoleRunner, unwrapped
 from mmma.engine.weights import Weights
 from mmma.evaluation import rows, scores
 from mmma.evaluation.calibration import read_calibration
@@ -108,8 +109,8 @@ def load_runner(
     check_simulated(loaded.meta, run.root.info, options.allow_simulated)
     weights.check_extractor(loaded.meta, run, options)
     weights.check_source(loaded, run.protocol)
-    runner = weights.ConsoleRunner.from_cfg(run.cfg)
-    model = weights.unwrapped(runner.model)
+    runner = ConsoleRunner.from_cfg(run.cfg)
+    model = unwrapped(runner.model)
     space = run.space
     names = (space.name, space.actions, str(loaded.path), space.bodies)
     loaded = weights.with_frozen(model, loaded, run.cfg)

@@ -18,15 +18,14 @@ from mmma.checkpoints.files import frozen_names, last_checkpoint
 from mmma.config import parse_config
 from mmma.engine.hooks import PlainCheckpointHook
 from mmma.engine.run import OF_WORKERS, Run, TrainOptions, check_data
+from mmma.engine.runner import ConsoleRunner, unwrapped
 from mmma.engine.sharding import WholeInValidation
 from mmma.engine.weights import (
     FROM_SCRATCH,
-    ConsoleRunner,
     StartFrom,
     Weights,
     read_checkpoint,
     starting_weights,
-    unwrapped,
 )
 from mmma.files import SHOWN
 from mmma.hub.published import differing

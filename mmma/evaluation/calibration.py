@@ -127,6 +127,8 @@ def calibrated(
 
     ``told`` is from :func:`fit`, ``found`` (..., K) scores of clips, or ``Segments``.
     """
+    from scipy.special import expit
+
     own, clips = (told or {}).get(level), not isinstance(found, Segments)
     if own is None:
         return np.asarray(found) if clips else found.scores
@@ -135,8 +137,6 @@ def calibrated(
     curves = own['curves']
     table = np.array([curves.get(name, curves['']) for name in (*space.bodies, '')])
     slopes, shifts = table[_groups(level, found, space)].T
-    from scipy.special import expit
-
     return np.asarray(expit(slopes * _logits(found.scores) + shifts))
 
 

@@ -21,10 +21,10 @@ from mmma.checkpoints.files import last_checkpoint, load_weights_file
 from mmma.cli import main
 from mmma.config import parse_config
 from mmma.engine.run import TestOptions, TrainOptions, open_run
+from mmma.engine.runner import ConsoleRunner
 from mmma.engine.sharding import shard
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
-from mmma.engine.weights import ConsoleRunner
 from mmma.evaluation.reports import read_results
 from mmma.models.backbones.videomae import VideoMAEViT
 from mmma.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS

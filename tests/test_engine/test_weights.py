@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmma.data.joints import JointLayout, layout_text
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.engine.run import Run, TestOptions, describe_data
-from mmma.engine.weights import ConsoleRunner, check_extractor
+from mmma.engine.runner import ConsoleRunner
+from mmma.engine.weights import check_extractor
 
 
 @pytest.fixture

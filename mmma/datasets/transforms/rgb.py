@@ -109,18 +109,21 @@ class DecodeFrames(BaseTransform):
         ValueError: The joints are of a picture of another shape.
     """
 
-    def __init__(self) -> None:
-        self._kept: tuple[str, dict[int, np.ndarray]] = '', {}
-
     def transform(self, results: dict) -> dict:
         """Replace the open video by frames."""
-        later = results.get('num_windows', 0) - results.get('window_index', 0) > 1
+        wanted = np.asarray(results['frame_inds']).tolist()
         with ExitStack() as stack:
             video = stack.enter_context(results.pop('video_reader'))
-            frames = self._decode(video, results, later)
-            if later:
-                stack.pop_all()
+            kept, video.shared = video.shared, {}
+            found = iter(video.list_frames([n for n in wanted if n not in kept]))
+            frames = [kept[n].copy() if n in kept else next(found) for n in wanted]
+            if results.get('num_windows', 0) - results.get('window_index', 0) > 1:
+                half = dict(list(zip(wanted, frames, strict=True))[len(wanted) // 2 :])
+                if sum(frame.nbytes for frame in half.values()) < _MOST_KEPT:
+                    # Copies: the next transforms may work in place.
+                    video.shared = {n: frame.copy() for n, frame in half.items()}
                 _left_open[os.getpid(), results['filename']] = video
+                stack.pop_all()
         shape = frames[0].shape[:2]
         if 'keypoint' in results:
             old = results['img_shape']
@@ -134,20 +137,6 @@ class DecodeFrames(BaseTransform):
             results['keypoint'] = results['keypoint'] * scale
         results.update(imgs=frames, original_shape=shape, img_shape=shape)
         return results
-
-    def _decode(
-        self, video: VideoReader, results: Mapping[str, Any], later: bool
-    ) -> list[Any]:
-        wanted = np.asarray(results['frame_inds']).tolist()
-        kept = self._kept[1] if self._kept[0] == results['filename'] else {}
-        found = iter(video.list_frames([n for n in wanted if n not in kept]))
-        frames = [kept[n].copy() if n in kept else next(found) for n in wanted]
-        half = dict(list(zip(wanted, frames, strict=True))[len(wanted) // 2 :])
-        later &= sum(frame.nbytes for frame in half.values()) < _MOST_KEPT
-        # Copies: the next transforms may work in place.
-        known = {n: frame.copy() for n, frame in half.items()} if later else {}
-        self._kept = results['filename'], known
-        return frames
 
 
 @TRANSFORMS.register_module()

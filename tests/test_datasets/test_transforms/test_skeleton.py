@@ -436,6 +436,7 @@ class Film:
     def __init__(self, wide, high, x, y):
         self.frames = np.zeros((4, high, wide, 3), np.uint8)
         self.frames[:, y, x] = 255
+        self.shared = {}
 
     def __enter__(self):
         return self

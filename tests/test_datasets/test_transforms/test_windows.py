@@ -85,11 +85,11 @@ def test_what_windows_share_is_decoded_once(steady, monkeypatch):
         for img in imgs:
             img[:] = 0  # as a transform may do
     assert asked == [list(range(10)), [10, 11, 12, 13, 14], [15, 16, 17, 18, 19]]
-    assert decode._kept[1] == {}
+    assert not rgb._left_open
     monkeypatch.setattr(rgb, '_MOST_KEPT', 10)
     results = choose(steady, 0.0, 10, 10.0) | {'window_index': 0, 'num_windows': 2}
     decode(results)
-    assert decode._kept[1] == {}
+    assert [video.shared for video in rgb._left_open.values()] == [{}]
 
 
 def test_a_video_stays_open_for_its_next_window(steady, tmp_path, monkeypatch):
