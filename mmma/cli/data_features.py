@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, key):
             flag = key.replace('_', '-')
             raise ValueError(f'--{flag} is no option of --task {args.task}.')
+    if args.workers and not args.cluster:
+        raise ValueError('--workers is of --cluster slurm: leave it out')
     from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))

@@ -24,6 +24,7 @@ def test_bad_usage(det_root, capsys):
     for argv, message in (
         ([rgb, '--tokens'], '--tokens is no option of --task det'),
         ([rgb, '--task', 'rec', '--stride-sec', '1'], '--stride-sec is no option of'),
+        ([rgb, '--workers', '2'], '--workers is of --cluster slurm: leave it out'),
         ([rgb], 'the recipe names no pretrained weights'),
         ([rgb, '--rate', '0'], 'rate 0.0: use a number above 0'),
         ([rgb, '--stride-sec', '-1'], 'stride_sec -1.0: use a number above 0'),
